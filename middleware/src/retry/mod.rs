@@ -1,0 +1,109 @@
+//! A policy for tower's [`Retry`](tower::retry::Retry): what to try again, when, and how often.
+//!
+//! An attempt ends in one of four classes ([`Class`]); [`Classify`] says which. Errors wait for the
+//! delays of a [`Backoff`] and are limited in number. Conflicts (somebody else was faster) say
+//! nothing about the health of the service below: the first is tried again at once, the further
+//! ones within milliseconds, limited by time ([`Conflicts`]).
+//!
+//! # Example
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU32, Ordering};
+//! use std::time::Duration;
+//!
+//! use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
+//! use tower::{Layer, ServiceExt, retry::RetryLayer, service_fn};
+//!
+//! /// Every error is worth another try.
+//! #[derive(Clone)]
+//! struct Always;
+//!
+//! impl<Request, Response, Error> Classify<Request, Response, Error> for Always {
+//!     fn classify(&self, _: &Request, result: &Result<Response, Error>) -> Class {
+//!         if result.is_ok() { Class::Done } else { Class::NotDone }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // `Retry` clones the service: what its attempts have in common is behind an `Arc`.
+//! let attempts = Arc::new(AtomicU32::new(0));
+//! let counter = Arc::clone(&attempts);
+//! let flaky = service_fn(move |name: &'static str| {
+//!     let earlier = counter.fetch_add(1, Ordering::Relaxed);
+//!     async move { if earlier < 2 { Err("not yet") } else { Ok(format!("hello, {name}")) } }
+//! });
+//!
+//! // Up to 6 retries after random delays, of at most 150 ms, 300 ms, 600 ms and so on up to 2 s.
+//! let backoff = Backoff::new(Duration::from_millis(150), Duration::from_secs(2), 1.0, 6)?;
+//! let policy = Policy::new(Always, backoff, Conflicts::default());
+//! let service = RetryLayer::new(policy).layer(flaky);
+//!
+//! assert_eq!(service.oneshot("world").await?, "hello, world");
+//! assert_eq!(attempts.load(Ordering::Relaxed), 3);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Classify`] that tells all four classes apart, and lets the server know when an earlier
+//! attempt may have taken effect:
+//!
+//! ```
+//! use resilient::retry::{Class, Classify};
+//!
+//! /// A write that holds only for the revision it was based on; answered by an HTTP status.
+//! #[derive(Clone)]
+//! struct Put {
+//!     value: i64,
+//!     perhaps_written: bool,
+//! }
+//!
+//! #[derive(Clone)]
+//! struct ByStatus;
+//!
+//! impl<Error> Classify<Put, u16, Error> for ByStatus {
+//!     fn classify(&self, _: &Put, result: &Result<u16, Error>) -> Class {
+//!         match result {
+//!             Ok(409) => Class::Conflict,
+//!             Ok(429 | 503) => Class::NotDone,
+//!             Ok(500..) | Err(_) => Class::Unknown, // it may be the answer that got lost
+//!             Ok(_) => Class::Done,
+//!         }
+//!     }
+//!
+//!     fn again(&self, put: &mut Put, class: Class) {
+//!         put.perhaps_written |= class == Class::Unknown;
+//!     }
+//! }
+//! #
+//! # let mut put = Put { value: 1, perhaps_written: false };
+//! # for (status, class) in [(409, Class::Conflict), (503, Class::NotDone), (504, Class::Unknown), (200, Class::Done)] {
+//! #     assert_eq!(ByStatus.classify(&put, &Ok::<_, ()>(status)), class);
+//! #     Classify::<_, u16, ()>::again(&ByStatus, &mut put, class);
+//! #     assert_eq!(put.perhaps_written, matches!(status, 504 | 200));
+//! # }
+//! ```
+//!
+//! # Clone
+//!
+//! tower clones the policy for each request: the attempts are counted for that request alone. The
+//! source of randomness is shared by all clones, so that no two requests wait in step.
+//!
+//! # Order
+//!
+//! Put a timeout for one attempt *below* `Retry`, one for the whole *above*. Retry in one place
+//! only: three layers of three attempts are 27 requests.
+//!
+//! # Cancel safety
+//!
+//! Dropping the future between two attempts gives up the further ones. Whether the attempt under
+//! way took effect is then not known; [`detach`](crate::detach) keeps a caller from doing that.
+
+mod backoff;
+mod classify;
+mod policy;
+
+pub use backoff::{Backoff, Delays, InvalidBackoff};
+pub use classify::{Class, Classify};
+pub use policy::{Conflicts, Policy, Waiting};

@@ -1,0 +1,80 @@
+//! Reads the value of a setting, or says what is wrong with it.
+
+use std::ops::RangeInclusive;
+use std::thread;
+use std::time::Duration;
+
+use crate::telemetry::LogFormat;
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        other => Err(format!("{other:?} is neither true nor false")),
+    }
+}
+
+/// `host:port`, as both binding and connecting take it.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "{text:?} is no address; write HOST:PORT, as in 127.0.0.1:8080"
+        )),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(format!("{other:?} is no log format; use text or json")),
+    }
+}
+
+/// Seconds, or a number with a unit.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let parsed = match text.parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text),
+    };
+    match parsed {
+        Ok(duration) if duration <= MAX_DURATION => Ok(duration),
+        Ok(_) => Err(format!("{text:?} is longer than a year")),
+        Err(_) => Err(format!(
+            "{text:?} is no duration; write seconds, or a unit, as in 500ms, 60s, 10m"
+        )),
+    }
+}
+
+/// So that no sum of a few of them overflows.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    duration(text).and_then(|duration| match duration {
+        Duration::ZERO => Err("it must be more than 0".into()),
+        positive => Ok(positive),
+    })
+}
+
+pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if range.contains(&number) => Ok(number),
+        _ => Err(format!(
+            "{text:?} is no number from {} to {}",
+            range.start(),
+            range.end()
+        )),
+    }
+}
+
+/// The number of threads that `wish` means: 0 leaves it to us. Half the cores were fastest where
+/// measured, for the kernel, the store's device and the clients on the same machine want some too.
+pub(super) fn threads(wish: usize) -> usize {
+    match wish {
+        0 => (thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
+        wish => wish,
+    }
+}

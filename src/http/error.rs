@@ -1,0 +1,143 @@
+//! The only place that turns errors into statuses, and that logs them. Their own texts go to the
+//! log, never to clients.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+
+use super::body::InvalidTransfer;
+use super::problem::{Outcome, Problem, too_large};
+use crate::kv::KvError;
+use crate::ledger::{MAX_BALANCE, Unbalanced};
+use crate::pipeline::TransferError;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Error {
+    Invalid(InvalidTransfer),
+    BodyTooLarge,
+    BodyCutOff,
+    CrossSite,
+    Transfer(TransferError),
+    Read(Arc<KvError>),
+    Reset(KvError),
+    Unbalanced(Unbalanced),
+    Internal(&'static str),
+}
+
+impl From<InvalidTransfer> for Error {
+    fn from(error: InvalidTransfer) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+impl From<TransferError> for Error {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(error)
+    }
+}
+
+impl From<Arc<KvError>> for Error {
+    fn from(error: Arc<KvError>) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response<Body> {
+        problem(self).into_response()
+    }
+}
+
+fn problem(error: Error) -> Problem {
+    const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
+    match error {
+        Error::Invalid(invalid) => {
+            let problem = Problem::new(StatusCode::BAD_REQUEST, invalid.to_string());
+            match invalid.field() {
+                Some(field) => problem.with_field(field),
+                None => problem,
+            }
+        }
+        Error::BodyTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
+        Error::BodyCutOff => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "The body ended before it was complete.",
+        ),
+        Error::CrossSite => Problem::new(
+            StatusCode::FORBIDDEN,
+            "A reset must not come from another site, nor from a browser that loads pages in advance.",
+        ),
+        Error::Transfer(error) => transfer(error),
+        Error::Read(error) => {
+            tracing::error!(%error, "the accounts could not be read");
+            Problem::new(
+                UNAVAILABLE,
+                "The ledger cannot be read at the moment; please try again.",
+            )
+        }
+        Error::Reset(error @ KvError::Unknown(_)) => {
+            tracing::error!(%error, "it is not known whether the ledger was reset");
+            Problem::new(
+                UNAVAILABLE,
+                "It is not known whether the ledger was reset; please look at the accounts.",
+            )
+        }
+        Error::Reset(error) => {
+            tracing::error!(%error, "the ledger was not reset");
+            Problem::new(UNAVAILABLE, "The ledger was not reset; please try again.")
+        }
+        Error::Unbalanced(error) => {
+            tracing::error!(%error, "the ledger is broken");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The balances do not sum to zero, so there is no way to clear them. The operator must repair the ledger.",
+            )
+        }
+        Error::Internal(message) => {
+            tracing::error!(message, "internal error");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The service made a mistake; it was logged.",
+            )
+        }
+    }
+}
+
+fn transfer(error: TransferError) -> Problem {
+    match error {
+        TransferError::OutOfRange { person } => Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("The balance of \"{person}\" would leave the range from -{MAX_BALANCE} to {MAX_BALANCE}."),
+        )
+        .with_field("amount"),
+        TransferError::Unreadable { ref person } => {
+            tracing::error!(%error, "a transfer was refused");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("What the store holds for \"{person}\" is no balance. The operator must repair the ledger."),
+            )
+            .with_outcome(Outcome::NotApplied)
+        }
+        TransferError::NotApplied { id, .. } => {
+            tracing::warn!(%error, "a transfer was not made");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The transfer was not made, since the ledger could not be written; please try again.",
+            )
+            .with_outcome(Outcome::NotApplied)
+            .with_id(id)
+        }
+        TransferError::Unknown { id, .. } => {
+            tracing::error!(%error, "the outcome of a transfer is not known");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "It is not known yet whether the transfer was made; please look at the balances before you repeat it.",
+            )
+            .with_outcome(Outcome::Unknown)
+            .with_id(id)
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Answers that say what went wrong: `application/problem+json` (RFC 9457).
+
+use std::any::Any;
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
+use axum::response::IntoResponse;
+use serde::Serialize;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// What a client is told about a request that failed. `detail` is a sentence for people.
+#[derive(Debug, Serialize)]
+pub(super) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    /// The field of the request that is the matter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    /// Of a transfer that got no 200: whether it may have been made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+    /// The transfer's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+/// What is known of a transfer that got no 200.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Outcome {
+    /// It was not made, and never will be.
+    NotApplied,
+    /// It may have been made, or may yet be.
+    Unknown,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self {
+            kind: "about:blank",
+            title,
+            status,
+            detail: detail.into(),
+            field: None,
+            outcome: None,
+            id: None,
+        }
+    }
+
+    pub(super) fn with_field(self, field: &'static str) -> Self {
+        Self {
+            field: Some(field),
+            ..self
+        }
+    }
+
+    pub(super) fn with_outcome(self, outcome: Outcome) -> Self {
+        Self {
+            outcome: Some(outcome),
+            ..self
+        }
+    }
+
+    pub(super) fn with_id(self, id: impl ToString) -> Self {
+        Self {
+            id: Some(id.to_string()),
+            ..self
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let body = serde_json::to_vec(&self).expect("text and numbers are always JSON");
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, PROBLEM_JSON);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Gives the errors of layers and of the router a problem for a body; leaves all else as it is.
+pub(super) fn explain(response: Response<Body>) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    let status = parts.status;
+    let explained = parts.headers.get(CONTENT_TYPE) == Some(&PROBLEM_JSON);
+    if explained || !(status.is_client_error() || status.is_server_error()) {
+        return Response::from_parts(parts, body);
+    }
+    let detail = match status {
+        StatusCode::NOT_FOUND => "There is nothing at this path.".into(),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            "This path does not take this method; see the header Allow.".into()
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            "The ledger did not answer in time; please try again.".into()
+        }
+        _ => "The request failed.".into(),
+    };
+    let mut problem = Problem::new(status, detail).into_response();
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.remove(CONTENT_TYPE);
+    problem.headers_mut().extend(parts.headers);
+    problem
+}
+
+/// What is said of a body past the limit.
+pub(super) fn too_large() -> Cow<'static, str> {
+    format!("The body must have at most {} bytes.", super::MAX_BODY).into()
+}
+
+/// The answer where a handler panicked.
+pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    tracing::error!(message, "a handler panicked");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "The service made a mistake; it was logged.",
+    )
+    .into_response()
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.as_u16())
+}

@@ -1,0 +1,82 @@
+use std::sync::Arc;
+
+use tokio::task;
+use tower::service_fn;
+
+use super::{Conflict, KvError, KvRequest, KvResponse, KvService, Range, Stamp};
+use crate::store::{Backend, Refusal, Snapshot, Store, Write, WriteError};
+
+/// The store of this process as a service.
+#[must_use]
+pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
+    KvService::new(service_fn(move |request| {
+        let store = store.clone();
+        async move { answer(store, request).await }
+    }))
+}
+
+async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvResponse, KvError> {
+    match request {
+        KvRequest::Get { key } => {
+            let (versioned, stamp) = store.get(&key).map_err(unreadable)?;
+            Ok(KvResponse::Value {
+                versioned,
+                stamp: Some(stamp),
+            })
+        }
+        KvRequest::List { range, unless } => list(store.snapshot(), range, unless).await,
+        KvRequest::Put { put, epoch } => {
+            write(
+                &store,
+                Write::Puts {
+                    puts: vec![put],
+                    epoch,
+                },
+            )
+            .await
+        }
+        KvRequest::Transaction { puts, epoch } => write(&store, Write::Puts { puts, epoch }).await,
+        KvRequest::Reset => write(&store, Write::Reset).await,
+    }
+}
+
+/// Lists on a thread for blocking work: it may be long, and may read from disk.
+async fn list<S: Snapshot>(
+    snapshot: Arc<S>,
+    range: Range,
+    unless: Option<Stamp>,
+) -> Result<KvResponse, KvError> {
+    let stamp = Some(snapshot.stamp());
+    if unless == stamp {
+        return Ok(KvResponse::Unchanged);
+    }
+    let listed = task::spawn_blocking(move || snapshot.list(&range)).await;
+    let entries = listed
+        .map_err(|lost| KvError::Unavailable(lost.into()))?
+        .map_err(unreadable)?;
+    Ok(KvResponse::List { entries, stamp })
+}
+
+async fn write<B: Backend>(store: &Store<B>, write: Write) -> Result<KvResponse, KvError> {
+    match store.write(write).await {
+        Ok(stamp) => Ok(KvResponse::Done { stamp: Some(stamp) }),
+        Err(WriteError::Refused(refusal)) => Err(refused(refusal)),
+        Err(error @ WriteError::Closed) => Err(KvError::Unavailable(error.into())),
+        Err(error @ WriteError::Lost) => Err(KvError::Unknown(error.into())),
+    }
+}
+
+fn refused(refusal: Refusal) -> KvError {
+    match refusal {
+        Refusal::Version(_) => KvError::Conflict(Conflict::Version),
+        Refusal::Epoch { current } => KvError::Conflict(Conflict::Epoch { current }),
+        Refusal::EmptyKey | Refusal::SameKey(_) | Refusal::LastVersion(_) => {
+            KvError::Invalid(refusal.to_string())
+        }
+        Refusal::CopyFailed => KvError::Unavailable(refusal.into()),
+    }
+}
+
+fn unreadable(fault: crate::store::Fault) -> KvError {
+    KvError::Unavailable(fault.into())
+}

@@ -1,0 +1,13 @@
+//! People, amounts, transfers, and who pays whom: pure, without a store or a network.
+
+mod account;
+mod amount;
+mod name;
+mod settle;
+mod transfer;
+
+pub use account::Account;
+pub use amount::{Amount, InvalidAmount, MAX_BALANCE};
+pub use name::{InvalidName, Name};
+pub use settle::{Payment, Unbalanced, settle};
+pub use transfer::{SamePerson, Transfer};

@@ -1,0 +1,82 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tower::{Layer, Service};
+
+use super::posting::Posting;
+use super::record::{self, Outcome};
+use super::transaction::{self, Failed};
+use crate::kv::{Kv, KvError};
+
+/// Puts [`Conclude`] around the retries.
+#[derive(Clone, Debug)]
+pub(super) struct ConcludeLayer {
+    kv: Kv,
+}
+
+/// Gives a transfer up in a way that leaves no doubt, where that is possible.
+///
+/// A write whose outcome is not known may still arrive. A tombstone under the id of the transfer
+/// (its record, saying that it was not made) keeps it out: if the tombstone wins, the transfer was
+/// not made and never will be; if it loses, the record that was there first tells.
+#[derive(Clone, Debug)]
+pub(super) struct Conclude<S> {
+    inner: S,
+    kv: Kv,
+}
+
+impl ConcludeLayer {
+    pub(super) fn new(kv: Kv) -> Self {
+        Self { kv }
+    }
+}
+
+impl<S> Layer<S> for ConcludeLayer {
+    type Service = Conclude<S>;
+
+    fn layer(&self, inner: S) -> Conclude<S> {
+        Conclude {
+            inner,
+            kv: self.kv.clone(),
+        }
+    }
+}
+
+impl<S> Service<Posting> for Conclude<S>
+where
+    S: Service<Posting, Response = (), Error = Failed>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = Failed;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, posting: Posting) -> Self::Future {
+        let kv = self.kv.clone();
+        let attempts = self.inner.call(posting.clone());
+        Box::pin(async move {
+            match attempts.await {
+                Err(failed) if failed.doubt() => conclude(&kv, &posting, failed).await,
+                certain => certain,
+            }
+        })
+    }
+}
+
+async fn conclude(kv: &Kv, posting: &Posting, failed: Failed) -> Result<(), Failed> {
+    let tombstone = record::create(posting.id, &posting.transfer, Outcome::Undone);
+    match kv.put(tombstone, None).await {
+        Ok(_) => Err(failed.certain()),
+        Err(KvError::Conflict(_)) => match transaction::outcome(kv, posting).await {
+            Ok(Some(Outcome::Done)) => Ok(()),
+            Ok(Some(Outcome::Undone)) => Err(failed.certain()),
+            Ok(None) | Err(_) => Err(failed),
+        },
+        Err(_) => Err(failed),
+    }
+}

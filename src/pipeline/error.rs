@@ -1,0 +1,85 @@
+use resilient::detach::Lost;
+use tower::BoxError;
+use tower::timeout::error::Elapsed;
+use uuid::Uuid;
+
+use super::transaction::{Cause, Failed};
+
+/// A transfer was not made, or it is not known whether it was.
+#[derive(Debug, thiserror::Error)]
+pub enum TransferError {
+    /// A balance would leave ±[`MAX_BALANCE`](crate::ledger::MAX_BALANCE). It was not made.
+    #[error("the balance of {person:?} would leave the range that is counted")]
+    OutOfRange {
+        /// Whose.
+        person: String,
+    },
+    /// What the store holds for a person is no balance; nothing was overwritten. It was not made.
+    #[error("what the store holds for {person:?} is no balance")]
+    Unreadable {
+        /// For whom.
+        person: String,
+    },
+    /// It was certainly not made: another attempt is safe.
+    #[error("transfer {id} was not made: {cause}")]
+    NotApplied {
+        /// The transfer.
+        id: Uuid,
+        /// What stood against it.
+        #[source]
+        cause: BoxError,
+    },
+    /// It may have been made, or may yet be.
+    #[error("it is not known whether transfer {id} was made: {cause}")]
+    Unknown {
+        /// The transfer.
+        id: Uuid,
+        /// What keeps us from knowing.
+        #[source]
+        cause: BoxError,
+    },
+}
+
+impl TransferError {
+    /// Tells what an error of the layers says of the transfer `id`.
+    pub(super) fn from_stack(error: BoxError, id: Uuid) -> Self {
+        let error = match error.downcast::<Failed>() {
+            Ok(failed) => return Self::from_attempt(*failed, id),
+            Err(error) => error,
+        };
+        // Everything else comes from above Detach: the work goes on, or was lost in the middle.
+        debug_assert!(
+            error.is::<Elapsed>() || error.is::<Lost>(),
+            "an error of an unknown layer: {error}"
+        );
+        Self::Unknown { id, cause: error }
+    }
+
+    fn from_attempt(failed: Failed, id: Uuid) -> Self {
+        let doubt = failed.doubt();
+        match failed.cause {
+            Cause::Store(error) if doubt => Self::Unknown {
+                id,
+                cause: error.into(),
+            },
+            cause if doubt => Self::Unknown {
+                id,
+                cause: cause.to_string().into(),
+            },
+            Cause::OutOfRange { person } => Self::OutOfRange {
+                person: person.to_string(),
+            },
+            Cause::Unreadable { person } => Self::Unreadable {
+                person: person.to_string(),
+            },
+            Cause::Store(error) => Self::NotApplied {
+                id,
+                cause: error.into(),
+            },
+            Cause::Undone => Self::NotApplied {
+                id,
+                cause: Cause::Undone.to_string().into(),
+            },
+        }
+    }
+}

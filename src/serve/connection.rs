@@ -1,0 +1,119 @@
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::activity::{Activities, Activity};
+
+/// A connection that ends with an error when nothing was written on it for too long, or when its
+/// place is needed. What clients *send* does not count: it can be trickled for ever.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    activities: Arc<Activities>,
+    activity: Arc<Activity>,
+    key: u64,
+    timeout: Duration,
+    /// Set to the moment when the connection will be idle for too long, as far as was known when it
+    /// was set: it is set again when it is over, instead of at each write.
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream, activities: Arc<Activities>, timeout: Duration) -> Self {
+        let (key, activity) = activities.add();
+        Self {
+            stream,
+            activities,
+            activity,
+            key,
+            timeout,
+            timer: Box::pin(sleep(timeout)),
+        }
+    }
+
+    /// An error if this connection must end; else sees to it that the task is woken when it must.
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.activity.watch(cx.waker());
+        if self.activity.is_cut() {
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "cut to make room for another one",
+            ));
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let idle_at = self.activities.idle_at(&self.activity, self.timeout);
+            if idle_at <= Instant::now() {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "nothing was written for too long",
+                ));
+            }
+            self.timer.as_mut().reset(idle_at);
+        }
+        Ok(())
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(result, Poll::Ready(Ok(1..))) {
+            self.activities.wrote(&self.activity);
+        }
+        result
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.activities.remove(self.key);
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(cx)?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

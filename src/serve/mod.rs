@@ -1,0 +1,136 @@
+//! Serves until it is told to stop, then finishes what runs.
+
+mod activity;
+mod connection;
+mod listener;
+mod stop;
+mod until_written;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response};
+use resilient::detach::Tracker;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
+use tower::make::Shared;
+use tower::util::MapResponseLayer;
+use tower::{Layer, Service};
+
+use activity::Activities;
+use listener::Listener;
+pub use stop::stop_signal;
+pub use until_written::until_written;
+
+/// How long clients are given to notice that they must close their connections.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a server allows its clients, and itself at the end.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A connection on which nothing was written for so long is cut.
+    pub idle_timeout: Duration,
+    /// At so many connections, a new one takes the place of the longest idle.
+    pub max_connections: usize,
+    /// How long what runs may take to finish after the stop.
+    pub grace_period: Duration,
+}
+
+/// A server that did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Some requests or transfers did not finish within the grace period.
+    #[error("{connections} connections and {transfers} transfers were not finished within the grace period of {} s", .grace_period.as_secs())]
+    Unfinished {
+        /// Connections that were still open.
+        connections: usize,
+        /// Transfers that were still under way.
+        transfers: usize,
+        /// What they were given.
+        grace_period: Duration,
+    },
+    /// The operating system refused.
+    #[error("cannot serve: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Serves `app` on `listener` until `stop` ends, then finishes what runs: requests that were sent on
+/// open connections, and the work that `running` counts.
+///
+/// After the stop, answers ask clients to close their connections, and for up to a second new ones
+/// are still served: so nobody's request meets a connection that is just being closed. Then the
+/// listener is closed, and idle connections with it.
+///
+/// # Errors
+///
+/// [`ServeError`] if something was left unfinished.
+pub async fn run<App>(
+    listener: TcpListener,
+    app: App,
+    running: Tracker,
+    limits: Limits,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError>
+where
+    App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
+    App: Clone + Send + 'static,
+{
+    let activities = Arc::new(Activities::default());
+    let leaving = Arc::new(AtomicBool::new(false));
+    let stopped = Arc::new(Notify::new());
+
+    let app = say_farewell(Arc::clone(&leaving)).layer(app);
+    let listener = Listener::new(listener, limits, Arc::clone(&activities));
+    let farewell = {
+        let (activities, stopped) = (Arc::clone(&activities), Arc::clone(&stopped));
+        async move {
+            stop.await;
+            tracing::info!(
+                connections = activities.len(),
+                grace_period_s = limits.grace_period.as_secs(),
+                "stopping: finishing what runs"
+            );
+            leaving.store(true, Ordering::Relaxed);
+            stopped.notify_one();
+            let _ = timeout(FAREWELL, activities.none_left()).await;
+        }
+    };
+    let finished = async {
+        axum::serve(listener, Shared::new(app))
+            .with_graceful_shutdown(farewell)
+            .await?;
+        running.close_and_wait().await;
+        Ok(())
+    };
+    tokio::select! {
+        result = finished => result,
+        () = async { stopped.notified().await; sleep(limits.grace_period).await } => {
+            Err(ServeError::Unfinished {
+                connections: activities.len(),
+                transfers: running.in_flight(),
+                grace_period: limits.grace_period,
+            })
+        }
+    }
+}
+
+type Answer = Response<Body>;
+
+/// While `leaving`, makes every answer the last one on its connection.
+fn say_farewell(leaving: Arc<AtomicBool>) -> MapResponseLayer<impl Fn(Answer) -> Answer + Clone> {
+    MapResponseLayer::new(move |mut answer: Answer| {
+        if leaving.load(Ordering::Relaxed) {
+            answer
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    })
+}

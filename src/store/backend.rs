@@ -1,0 +1,54 @@
+use super::state::Changes;
+use super::{Entry, Fault, Range, Stamp, Versioned};
+
+/// A commit, as a whole: what it shows never changes, however long it is kept.
+pub trait Snapshot: Send + Sync + 'static {
+    /// When it was made.
+    fn stamp(&self) -> Stamp;
+
+    /// The value and version of `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it cannot be read.
+    fn get(&self, key: &str) -> Result<Versioned, Fault>;
+
+    /// The entries of `range`, sorted by key.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if they cannot be read.
+    fn list(&self, range: &Range) -> Result<Vec<Entry>, Fault>;
+}
+
+/// Where commits are kept. Only the writer calls it.
+pub trait Backend: Send + 'static {
+    /// A commit as it is read.
+    type Snapshot: Snapshot;
+
+    /// Whether [`commit`](Self::commit) waits for a device, so that other tasks should be moved to
+    /// another thread meanwhile.
+    const WAITS: bool;
+
+    /// The newest commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it cannot be read.
+    fn snapshot(&self) -> Result<Self::Snapshot, Fault>;
+
+    /// Keeps a copy of what a reset is about to forget.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that cannot be done; then there must be no reset.
+    fn keep_before_reset(&mut self, last: &Self::Snapshot) -> Result<(), Fault>;
+
+    /// Makes `changes` as one commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that failed, or may have: what is kept is then not known, and there must be no
+    /// further commit.
+    fn commit(&mut self, changes: &Changes) -> Result<Self::Snapshot, Fault>;
+}

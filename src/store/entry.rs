@@ -1,0 +1,95 @@
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// A key: any non-empty text.
+pub type Key = Arc<str>;
+
+/// A value: any text.
+pub type Value = Arc<str>;
+
+/// A value and its version. `Default` is that of a key that is not there: `""` and 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versioned {
+    /// The value.
+    pub value: Value,
+    /// How often the key was written since the last reset.
+    pub version: u64,
+}
+
+impl Default for Versioned {
+    fn default() -> Self {
+        Self {
+            value: Arc::from(""),
+            version: 0,
+        }
+    }
+}
+
+/// A key with its value and version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The key.
+    pub key: Key,
+    /// Its value.
+    pub value: Value,
+    /// Its version, from 1.
+    pub version: u64,
+}
+
+/// A write of one key, on the condition that it still has a version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Put {
+    /// The key.
+    pub key: Key,
+    /// The value that it is to have.
+    pub value: Value,
+    /// The version that it must have before; 0 where it must not be there.
+    pub version: u64,
+}
+
+/// When something was read or written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// How often the store was reset.
+    pub epoch: u64,
+    /// How many writes (puts, transactions, resets) were made, resets and restarts notwithstanding.
+    pub revision: u64,
+}
+
+/// Which keys to list: those that begin with `prefix` and are not before `start` (both may be
+/// empty), at most `limit` of them, sorted by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Range {
+    /// What the keys begin with.
+    pub prefix: Arc<str>,
+    /// Where to begin, inclusive.
+    pub start: Arc<str>,
+    /// How many at the most; `None` for all.
+    pub limit: Option<usize>,
+}
+
+impl Range {
+    /// The keys that begin with `prefix`.
+    #[must_use]
+    pub fn prefix(prefix: &str) -> Self {
+        Self {
+            prefix: prefix.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The keys from `start` on.
+    #[must_use]
+    pub fn from(start: &str) -> Self {
+        Self {
+            start: start.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The least key that can be in it.
+    pub(super) fn first(&self) -> &str {
+        Ord::max(&self.start, &self.prefix)
+    }
+}

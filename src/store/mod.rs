@@ -1,0 +1,113 @@
+//! The embedded engine: a versioned key-value store with one writer.
+//!
+//! ```text
+//! Store (handle) ──► Shared: queue to the writer, newest snapshot
+//!                       │
+//!                    Writer: takes all waiting writes, decides them in order (state.rs),
+//!                            makes them durable in one commit (a Backend: disk.rs, memory.rs),
+//!                            publishes the snapshot, then answers everybody
+//! ```
+//!
+//! A key that is not there has value `""` and version 0; each write of it raises its version by
+//! one. Two numbers stamp every answer: the *revision* counts the writes, the *epoch* the resets,
+//! after which the versions start again. Readers take the newest snapshot and never wait.
+
+mod backend;
+mod disk;
+mod entry;
+mod error;
+mod export;
+mod memory;
+mod state;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::mpsc;
+
+pub use backend::{Backend, Snapshot};
+pub use disk::{Disk, FILE_NAME};
+pub use entry::{Entry, Key, Put, Range, Stamp, Value, Versioned};
+pub use error::{Fault, OpenError, WriteError};
+pub use memory::Memory;
+pub use state::{Refusal, Write};
+pub use writer::Writer;
+
+use writer::Waiting;
+
+/// Writes that may wait for the writer; further ones wait for a place in this queue.
+const QUEUE: usize = 4096;
+
+/// A handle to an open store. Clones are handles to the same store.
+#[derive(Debug)]
+pub struct Store<B: Backend> {
+    shared: Arc<Shared<B::Snapshot>>,
+}
+
+#[derive(Debug)]
+struct Shared<S> {
+    /// To the writer, which ends when the last handle is dropped.
+    queue: mpsc::Sender<Waiting>,
+    /// What readers see; only the writer replaces it, after each commit.
+    newest: Arc<ArcSwap<S>>,
+}
+
+impl<B: Backend> Store<B> {
+    /// A store kept in `backend`, and its writer, which the caller must run.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if what the backend holds cannot be read.
+    pub fn new(backend: B) -> Result<(Self, Writer<B>), Fault> {
+        let newest = Arc::new(ArcSwap::from_pointee(backend.snapshot()?));
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let writer = Writer::new(waiting, backend, Arc::clone(&newest));
+        Ok((
+            Self {
+                shared: Arc::new(Shared { queue, newest }),
+            },
+            writer,
+        ))
+    }
+
+    /// The newest commit, as a whole.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<B::Snapshot> {
+        self.shared.newest.load_full()
+    }
+
+    /// The value and version of `key`, and the stamp of the commit that they were read from.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if the place where the store is kept cannot be read.
+    pub fn get(&self, key: &str) -> Result<(Versioned, Stamp), Fault> {
+        let newest = self.shared.newest.load();
+        Ok((newest.get(key)?, newest.stamp()))
+    }
+
+    /// Makes one write: all of it or nothing. When this returns `Ok`, it is where the backend
+    /// keeps it (on disk: synced), and every later read sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError::Refused`]: nothing was changed. [`WriteError::Lost`]: the writer ended before
+    /// it answered; whether the write was made is known after the next start.
+    pub async fn write(&self, write: Write) -> Result<Stamp, WriteError> {
+        let (waiting, answer) = Waiting::new(write);
+        let sent = self.shared.queue.send(waiting).await;
+        sent.map_err(|_| WriteError::Closed)?;
+        answer.await.map_err(|_| WriteError::Lost)?
+    }
+}
+
+impl<B: Backend> Clone for Store<B> {
+    fn clone(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a write decides. Pure and synchronous: the same writes in the same order come to the same
+//! end, whoever drives them.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use super::{Fault, Key, Put, Snapshot, Stamp, Versioned};
+
+/// A write to the store: all of it happens, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Puts at different keys, all or none.
+    Puts {
+        /// At most one a key.
+        puts: Vec<Put>,
+        /// The epoch that the versions were read in; `None` accepts any.
+        epoch: Option<u64>,
+    },
+    /// Forgets all keys and begins the next epoch.
+    Reset,
+}
+
+/// Why a write was not made. Nothing was changed by it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// A key has another version by now.
+    #[error("the version of {0:?} is another one by now")]
+    Version(Key),
+    /// The store was reset since the versions were read.
+    #[error("the store was reset: its epoch is {current} by now")]
+    Epoch {
+        /// The epoch of the store.
+        current: u64,
+    },
+    /// A key is empty.
+    #[error("a key must not be empty")]
+    EmptyKey,
+    /// A key stands in a transaction more than once.
+    #[error("the key {0:?} stands in the transaction more than once")]
+    SameKey(Key),
+    /// The version of a key cannot be raised.
+    #[error("the version of {0:?} is the last one there is")]
+    LastVersion(Key),
+    /// What a reset would have forgotten could not be put aside, so there was none.
+    #[error("the copy that is kept before a reset could not be written")]
+    CopyFailed,
+}
+
+/// What one commit changes.
+#[derive(Debug)]
+pub struct Changes {
+    /// When it happens.
+    pub(super) stamp: Stamp,
+    /// Whether everything from before is forgotten, before `rows` are written.
+    pub(super) reset: bool,
+    /// The new values and versions.
+    pub(super) rows: BTreeMap<Key, Versioned>,
+}
+
+/// Writes that were decided and wait to be committed together, on top of the commit before.
+pub(super) struct Draft<S> {
+    base: Arc<S>,
+    changes: Changes,
+}
+
+impl<S: Snapshot> Draft<S> {
+    pub(super) fn new(base: Arc<S>) -> Self {
+        let changes = Changes {
+            stamp: base.stamp(),
+            reset: false,
+            rows: BTreeMap::new(),
+        };
+        Self { base, changes }
+    }
+
+    /// Decides `puts`; if they are accepted, the draft holds them.
+    pub(super) fn put(
+        &mut self,
+        puts: &[Put],
+        epoch: Option<u64>,
+    ) -> Result<Result<Stamp, Refusal>, Fault> {
+        if let Err(refusal) = well_formed(puts).and_then(|()| self.accepts(epoch)) {
+            return Ok(Err(refusal));
+        }
+        for put in puts {
+            if self.version(&put.key)? != put.version {
+                return Ok(Err(Refusal::Version(Arc::clone(&put.key))));
+            }
+        }
+        for put in puts {
+            let versioned = Versioned {
+                value: Arc::clone(&put.value),
+                version: put.version + 1,
+            };
+            self.changes.rows.insert(Arc::clone(&put.key), versioned);
+        }
+        if !puts.is_empty() {
+            self.changes.stamp.revision += 1;
+        }
+        Ok(Ok(self.changes.stamp))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.stamp == self.base.stamp()
+    }
+
+    pub(super) fn into_changes(self) -> Changes {
+        self.changes
+    }
+
+    fn accepts(&self, epoch: Option<u64>) -> Result<(), Refusal> {
+        let current = self.changes.stamp.epoch;
+        match epoch {
+            Some(epoch) if epoch != current => Err(Refusal::Epoch { current }),
+            _ => Ok(()),
+        }
+    }
+
+    fn version(&self, key: &str) -> Result<u64, Fault> {
+        match self.changes.rows.get(key) {
+            Some(changed) => Ok(changed.version),
+            None => Ok(self.base.get(key)?.version),
+        }
+    }
+}
+
+/// The changes of a reset of what `last` shows.
+pub(super) fn reset(last: Stamp) -> Changes {
+    let stamp = Stamp {
+        epoch: last.epoch + 1,
+        revision: last.revision + 1,
+    };
+    Changes {
+        stamp,
+        reset: true,
+        rows: BTreeMap::new(),
+    }
+}
+
+/// What can be said of puts without knowing the store.
+fn well_formed(puts: &[Put]) -> Result<(), Refusal> {
+    let mut seen = HashSet::with_capacity(puts.len());
+    for put in puts {
+        if put.key.is_empty() {
+            return Err(Refusal::EmptyKey);
+        }
+        if put.version == u64::MAX {
+            return Err(Refusal::LastVersion(Arc::clone(&put.key)));
+        }
+        if puts.len() > 1 && !seen.insert(&put.key) {
+            return Err(Refusal::SameKey(Arc::clone(&put.key)));
+        }
+    }
+    Ok(())
+}

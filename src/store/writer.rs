@@ -1,0 +1,148 @@
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task;
+
+use super::state::{self, Draft};
+use super::{Backend, Fault, Refusal, Snapshot, Stamp, Write, WriteError};
+
+/// How many writes one commit takes at the most: bounds its time and its memory.
+const BATCH: usize = 1024;
+
+/// A batch is cut when this many yields in a row have brought no further write. Tasks that are
+/// about to write get their turn first, so that they share this commit instead of waiting for the
+/// next; measured: twice the transfers a second.
+const QUIET_YIELDS: u32 = 3;
+
+/// A write and who waits for its answer.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    write: Write,
+    answer: oneshot::Sender<Result<Stamp, WriteError>>,
+}
+
+impl Waiting {
+    pub(super) fn new(write: Write) -> (Self, oneshot::Receiver<Result<Stamp, WriteError>>) {
+        let (answer, receiver) = oneshot::channel();
+        (Self { write, answer }, receiver)
+    }
+}
+
+/// The one writer of a store: folds the writes that wait into one commit (group commit).
+#[derive(Debug)]
+pub struct Writer<B: Backend> {
+    queue: mpsc::Receiver<Waiting>,
+    backend: B,
+    newest: Arc<ArcSwap<B::Snapshot>>,
+}
+
+impl<B: Backend> Writer<B> {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Waiting>,
+        backend: B,
+        newest: Arc<ArcSwap<B::Snapshot>>,
+    ) -> Self {
+        Self {
+            queue,
+            backend,
+            newest,
+        }
+    }
+
+    /// Writes until the last handle of the store is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] when a commit failed, or may have failed. Nobody who waits is told that a write
+    /// was made or was not made, for it is not known; the process should end, and the next start
+    /// shows it.
+    pub async fn run(mut self) -> Result<(), Fault> {
+        let mut batch = Vec::with_capacity(BATCH);
+        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
+            self.gather(&mut batch).await;
+            if B::WAITS {
+                wait_for_device(|| self.write(&mut batch))
+            } else {
+                self.write(&mut batch)
+            }?;
+        }
+        Ok(())
+    }
+
+    /// Adds the writes that are about to arrive.
+    async fn gather(&mut self, batch: &mut Vec<Waiting>) {
+        let mut quiet = 0;
+        while quiet < QUIET_YIELDS {
+            task::yield_now().await;
+            let before = batch.len();
+            while batch.len() < BATCH
+                && let Ok(waiting) = self.queue.try_recv()
+            {
+                batch.push(waiting);
+            }
+            quiet = if batch.len() > before { 0 } else { quiet + 1 };
+        }
+    }
+
+    /// Decides the batch in order, commits it, and answers. A reset is a commit of its own.
+    fn write(&mut self, batch: &mut Vec<Waiting>) -> Result<(), Fault> {
+        let mut draft = Draft::new(self.newest.load_full());
+        let mut answers = Vec::with_capacity(batch.len());
+        for Waiting { write, answer } in batch.drain(..) {
+            match write {
+                Write::Puts { puts, epoch } => answers.push((answer, draft.put(&puts, epoch)?)),
+                Write::Reset => {
+                    self.commit(draft, &mut answers)?;
+                    let result = self.reset()?;
+                    answers.push((answer, result));
+                    draft = Draft::new(self.newest.load_full());
+                }
+            }
+        }
+        self.commit(draft, &mut answers)
+    }
+
+    fn commit(
+        &mut self,
+        draft: Draft<B::Snapshot>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Fault> {
+        if !draft.is_empty() {
+            let snapshot = self.backend.commit(&draft.into_changes())?;
+            self.newest.store(Arc::new(snapshot));
+        }
+        for (answer, result) in answers.drain(..) {
+            // Nobody may be waiting any more; the write stands all the same.
+            let _ = answer.send(result.map_err(WriteError::Refused));
+        }
+        Ok(())
+    }
+
+    fn reset(&mut self) -> Result<Result<Stamp, Refusal>, Fault> {
+        let last = self.newest.load_full();
+        if let Err(fault) = self.backend.keep_before_reset(&last) {
+            tracing::error!(%fault, "no reset: the copy that is kept before it could not be written");
+            return Ok(Err(Refusal::CopyFailed));
+        }
+        let changes = state::reset(last.stamp());
+        let snapshot = self.backend.commit(&changes)?;
+        self.newest.store(Arc::new(snapshot));
+        Ok(Ok(changes.stamp))
+    }
+}
+
+type Answer = (
+    oneshot::Sender<Result<Stamp, WriteError>>,
+    Result<Stamp, Refusal>,
+);
+
+/// Runs `work`, which waits for a device, while another thread goes on with the other tasks, if
+/// this runtime can have another one.
+fn wait_for_device<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => work(),
+        _ => task::block_in_place(work),
+    }
+}

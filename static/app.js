@@ -1,0 +1,237 @@
+// The page of SplitDim. It holds no truth of its own: it shows what the server says and sends what the user enters.
+// Nothing is ever sent again automatically, because a transfer that is sent twice counts twice.
+
+const POLL_MS = 5_000;
+const TIMEOUT_MS = 20_000;
+
+const byId = (id) => document.getElementById(id);
+const fields = { sender: byId("sender"), receiver: byId("receiver"), amount: byId("amount") };
+
+// ---- Building text. Names come from other people, so they only ever become text nodes, never markup. ----
+
+const number = new Intl.NumberFormat();
+
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+// <bdi> keeps a right-to-left name from reordering the words and numbers around it.
+const person = (name) => element("bdi", {}, name);
+
+const money = (amount) => element("strong", {}, number.format(amount));
+const phrase = ({ sender, amount, receiver }, verb, preposition) =>
+  [person(sender), ` ${verb} `, money(amount), ` ${preposition} `, person(receiver)];
+
+/** Shows one message in a section, as an "alert" or a "status". Whatever was said before is about an older change. */
+function say(section, role, ...content) {
+  for (const message of document.querySelectorAll("main .message")) message.replaceChildren();
+  const message = section.querySelector(`[role=${role}]`);
+  message.replaceChildren(...content);
+  return message;
+}
+
+// ---- Talking to the server ----
+
+/** An error to be shown. `certain` says that surely nothing changed on the server. */
+const failed = (message, { certain = false, field = null } = {}) =>
+  Object.assign(new Error(message), { certain, field });
+
+async function request(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+    if (response.ok) return await response.text();
+  } catch {
+    // The request may have arrived even though no answer came back.
+    throw failed("Cannot reach the server.");
+  }
+  // Something between the server and this page may answer with a body which is not a problem document.
+  const problem = (await response.json().catch(() => null)) ?? {};
+  const detail = problem.detail ?? problem.title ?? `The server answered with status ${response.status}.`;
+  if (response.status < 500) throw failed(detail, { certain: true, field: problem.field });
+  if (problem.outcome !== "not_applied") throw failed(detail);
+  const seconds = Number(response.headers.get("Retry-After"));
+  const when = seconds > 0 ? `in ${number.format(seconds)} s` : "in a moment";
+  throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
+}
+
+const record = (transfer) => request("/api/transfer", {
+  method: "POST",
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(transfer),
+});
+
+// ---- Showing the ledger ----
+
+let shownAccounts = null;
+let shownPayments = null;
+let lastSeen = null;
+let newestRefresh = 0;
+let pollTimer;
+
+async function refresh() {
+  const thisRefresh = ++newestRefresh;
+  clearTimeout(pollTimer);
+  let trouble = "";
+  try {
+    const [accounts, payments] = await Promise.all([request("/api/accounts"), request("/api/clear")]);
+    // An answer which a newer refresh has overtaken could show a state from before the user's own transfer.
+    if (thisRefresh !== newestRefresh) return;
+    showLedger(accounts, payments);
+    lastSeen = new Date();
+  } catch (failure) {
+    if (thisRefresh !== newestRefresh) return;
+    const reason = failure.message.replace(/\.$/, "");
+    trouble = lastSeen
+      ? `${reason}; showing what was last seen at ${lastSeen.toLocaleTimeString()}.`
+      : `${reason}; nothing could be shown yet.`;
+  }
+  // Written only when it changes, or a screen reader would repeat it at every poll.
+  if (byId("connection").textContent !== trouble) byId("connection").textContent = trouble;
+  // The next poll waits for this one, so that a slow server is not asked faster than it answers.
+  pollTimer = setTimeout(refreshIfVisible, POLL_MS);
+}
+
+function refreshIfVisible() {
+  if (!document.hidden) refresh();
+}
+
+// Lists are rebuilt only when they changed: rebuilding takes away the focus and the text selection.
+function showLedger(accounts, payments) {
+  if (accounts !== shownAccounts) showAccounts(JSON.parse(accounts));
+  if (payments !== shownPayments) showPayments(JSON.parse(payments));
+  shownAccounts = accounts;
+  shownPayments = payments;
+}
+
+function showAccounts(accounts) {
+  byId("names").replaceChildren(...accounts.map(({ holder }) => element("option", { value: holder })));
+  byId("balance-rows").replaceChildren(...accounts.map(balanceRow));
+  byId("balance-table").hidden = accounts.length === 0;
+  byId("no-balances").textContent = accounts.length ? "" : "Nobody yet: record a first payment.";
+}
+
+function balanceRow({ holder, balance }) {
+  // Words carry the sign, since "owes -12" would read as its opposite; the colour only repeats them.
+  const state = balance === 0 ? ["is settled"] : [balance > 0 ? "is owed " : "owes ", money(Math.abs(balance))];
+  return element("tr", {},
+    element("th", { scope: "row" }, person(holder)),
+    element("td", { className: balance > 0 ? "creditor" : "debtor" }, ...state));
+}
+
+function showPayments(payments) {
+  const list = byId("payments");
+  const hadFocus = list.contains(document.activeElement);
+  list.replaceChildren(...payments.map(paymentItem));
+  list.hidden = payments.length === 0;
+  byId("no-payments").textContent = payments.length ? "" : "Nobody owes anything.";
+  if (hadFocus) byId("settle-heading").focus();
+}
+
+function paymentItem(payment) {
+  const sentence = element("span", {}, ...phrase(payment, "pays", "to"));
+  const paid = element("button", { type: "button", className: "writes", disabled: writing }, "Paid…");
+  paid.setAttribute("aria-label", `Paid… ${sentence.textContent}`);
+  paid.addEventListener("click", () => settle(payment));
+  return element("li", {}, sentence, paid);
+}
+
+// ---- Changing the ledger ----
+
+let writing = false;
+
+function setWriting(value) {
+  writing = value;
+  byId("transfer-fields").disabled = value;
+  for (const button of document.querySelectorAll("button.writes")) button.disabled = value;
+}
+
+/** Runs one change at a time, tells in the section how it ended, and answers whether it succeeded. */
+async function change(section, action, ...success) {
+  if (writing) return false;
+  setWriting(true);
+  say(section, "status");
+  for (const field of Object.values(fields)) {
+    field.removeAttribute("aria-invalid");
+    field.removeAttribute("aria-describedby");
+  }
+  const failure = await action().then(() => null, (reason) => reason);
+  setWriting(false);
+  refresh();
+  if (!failure) {
+    say(section, "status", ...success).focus();
+    return true;
+  }
+  const message = say(section, "alert", failure.message);
+  if (!failure.certain) {
+    message.append(" This may or may not have been recorded: look at the balances before you try again.");
+  }
+  const field = section.id === "record" && Object.hasOwn(fields, failure.field) ? fields[failure.field] : null;
+  field?.setAttribute("aria-invalid", "true");
+  field?.setAttribute("aria-describedby", message.id);
+  // Without a field at fault the message takes the focus: on the button, one more Enter would send it again.
+  (field ?? message).focus();
+  return false;
+}
+
+async function submitForm(event) {
+  event.preventDefault();
+  if (writing) return;
+  const { sender, receiver, amount } = fields;
+  const transfer = { sender: sender.value, receiver: receiver.value, amount: amount.valueAsNumber };
+  byId("submit").textContent = "Recording…";
+  const done = await change(byId("record"), () => record(transfer),
+    "Recorded: ", ...phrase(transfer, "paid", "for"), ".");
+  byId("submit").textContent = "Record";
+  if (!done) return; // what was typed stays
+  // Often one person paid for several others, so the payer stays too.
+  amount.value = receiver.value = "";
+  amount.focus();
+}
+
+async function settle(payment) {
+  if (!await confirmed("Record payment", "Was it paid? ", ...phrase(payment, "paid", "to"), ".")) return;
+  await change(byId("settle"), async () => {
+    // Both the payer and the payee may press their button; the second one finds the suggestion gone.
+    const current = JSON.parse(await request("/api/clear").catch(nothingSent));
+    const same = (other) => ["sender", "receiver", "amount"].every((key) => other[key] === payment[key]);
+    if (!current.some(same)) {
+      throw failed("Not recorded: the balances have changed since, perhaps because somebody else recorded it.",
+        { certain: true });
+    }
+    await record(payment);
+  }, "Recorded: ", ...phrase(payment, "paid", "to"), ".");
+}
+
+function nothingSent(failure) {
+  throw failed(`${failure.message} Nothing was recorded.`, { certain: true });
+}
+
+// The server resets upon a GET, so its address must never become a link: browsers may follow links ahead of a click.
+async function reset() {
+  const question = "Erase every person and every balance, for everybody? This cannot be undone.";
+  if (!await confirmed("Erase everything", question)) return;
+  await change(byId("start-over"), () => request("/api/reset"), "Everything was erased.");
+}
+
+/** Asks in a modal dialog, where Cancel has the focus: a repeated Enter or Escape does nothing. */
+function confirmed(action, ...question) {
+  const dialog = byId("confirm");
+  byId("confirm-question").replaceChildren(...question);
+  byId("confirm-yes").textContent = action;
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+byId("transfer").addEventListener("submit", submitForm);
+byId("reset").addEventListener("click", reset);
+byId("confirm-no").addEventListener("click", () => byId("confirm").close());
+byId("confirm-yes").addEventListener("click", () => byId("confirm").close("yes"));
+document.addEventListener("visibilitychange", refreshIfVisible);
+window.addEventListener("focus", refreshIfVisible);
+refresh();
