@@ -1,74 +1,89 @@
-//! The binary `splitdim`: settings, log, store, listener, run.
+//! The binary `splitdim`: settings, store, listener, run.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use resilient::detach::Tracker;
-use splitdim::config::{EXIT_USAGE, Mode, Settings};
-use splitdim::kv::{KvService, embedded};
+use splitdim::config::EXIT_USAGE;
+use splitdim::config::splitdim::{Mode, Settings};
+use splitdim::kv::{KvClient, KvService, Writing, spawn_embedded};
 use splitdim::pipeline::{Ledger, Patience};
-use splitdim::store::{Backend, Disk, Fault, Memory, Store};
-use splitdim::{http, serve, telemetry};
-use tokio::net::TcpListener;
-use tokio::runtime;
-use tokio::task::JoinHandle;
+use splitdim::process::{self, Failure};
+use splitdim::store::{Disk, Memory};
+use splitdim::{http, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let settings = match Settings::from_process() {
-        Ok(settings) => settings,
-        Err(mistakes) => return fail(&mistakes, EXIT_USAGE),
-    };
-    if let Err(mistake) = telemetry::start(settings.log_format) {
-        return fail(&mistake, EXIT_USAGE);
-    }
-    let runtime = match runtime::Builder::new_multi_thread()
-        .worker_threads(settings.threads)
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start the runtime: {error}"), 1),
-    };
-    match runtime.block_on(run(settings)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&*error, 1),
+    match Settings::from_process() {
+        Ok(settings) => process::run(
+            "splitdim",
+            settings.log_format,
+            settings.threads,
+            run(settings),
+        ),
+        Err(mistakes) => process::fail("splitdim", &mistakes, EXIT_USAGE),
     }
 }
 
-async fn run(settings: Settings) -> Result<(), Box<dyn std::error::Error>> {
-    let (place, (store, writer)) = match &settings.mode {
-        Mode::Local { data } => (data.display().to_string(), open(Disk::open(data)?)?),
-        Mode::InMemory => ("memory only".to_owned(), open(Memory::new())?),
-    };
-    let listener = TcpListener::bind(&settings.listen)
-        .await
-        .map_err(|error| format!("cannot listen on {}: {error}", settings.listen))?;
-    let open_files = rlimit::increase_nofile_limit(u64::MAX)?;
+async fn run(settings: Settings) -> Result<(), Failure> {
+    let Open {
+        store,
+        writing,
+        mode,
+        place,
+    } = open(settings.mode)?;
+    let listener = process::listen(&settings.listen).await?;
     let stop = serve::stop_signal()?;
     tracing::info!(
-        address = %listener.local_addr()?, mode = "local", data = place, threads = settings.threads, open_files,
+        address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
         "splitdim is listening"
     );
-
     let running = Tracker::new();
     let ledger = Ledger::transactional(store, Patience::default(), running.clone());
     let server = serve::run(listener, http::app(ledger), running, settings.limits, stop);
-    serve::until_written(server, writer).await?;
+    serve::until_written(server, writing).await?;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// A store over `backend`, and its writer, at work.
-fn open<B: Backend>(backend: B) -> Result<(KvService, JoinHandle<Result<(), Fault>>), Fault> {
-    let (store, writer) = Store::new(backend)?;
-    Ok((embedded(store), tokio::spawn(writer.run())))
+/// An open store.
+struct Open {
+    store: KvService,
+    /// The end of writing, where this process writes itself.
+    writing: Option<Writing>,
+    mode: &'static str,
+    place: String,
 }
 
-fn fail(error: &(impl std::fmt::Display + ?Sized), status: u8) -> ExitCode {
-    // Where stderr is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "splitdim: {error}");
-    ExitCode::from(status)
+fn open(mode: Mode) -> Result<Open, Failure> {
+    Ok(match mode {
+        Mode::Local { data } => {
+            let (store, writing) = spawn_embedded(Disk::open(&data)?)?;
+            Open {
+                store,
+                writing: Some(writing),
+                mode: "local",
+                place: data.display().to_string(),
+            }
+        }
+        Mode::InMemory => {
+            let (store, writing) = spawn_embedded(Memory::new())?;
+            Open {
+                store,
+                writing: Some(writing),
+                mode: "local",
+                place: "memory only".into(),
+            }
+        }
+        Mode::Kvstore { name, address } => {
+            let store = KvService::new(KvClient::new(&address, KvClient::TIMEOUT)?);
+            Open {
+                store,
+                writing: None,
+                mode: name,
+                place: format!("kvstore at {address}"),
+            }
+        }
+    })
 }

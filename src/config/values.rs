@@ -4,6 +4,8 @@ use std::ops::RangeInclusive;
 use std::thread;
 use std::time::Duration;
 
+use super::Mistakes;
+use crate::serve::Limits;
 use crate::telemetry::LogFormat;
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -77,4 +79,22 @@ pub(super) fn threads(wish: usize) -> usize {
         0 => (thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
         wish => wish,
     }
+}
+
+/// What clients are allowed, as both binaries take it.
+pub(super) fn limits(
+    mistakes: &mut Mistakes,
+    grace_period: &str,
+    idle_timeout: &str,
+    max_connections: &str,
+) -> Option<Limits> {
+    let grace_period = mistakes.note("--grace-period", duration(grace_period));
+    let idle_timeout = mistakes.note("--idle-timeout", positive_duration(idle_timeout));
+    let max_connections =
+        mistakes.note("--max-connections", number(max_connections, 1..=1_000_000));
+    Some(Limits {
+        grace_period: grace_period?,
+        idle_timeout: idle_timeout?,
+        max_connections: max_connections?,
+    })
 }

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::ledger::{Amount, InvalidAmount, InvalidName, Name, SamePerson, Transfer};
+use crate::web::Object;
 
 /// Reads the transfer that `body` describes.
 ///
@@ -13,11 +14,11 @@ use crate::ledger::{Amount, InvalidAmount, InvalidName, Name, SamePerson, Transf
 ///
 /// [`InvalidTransfer`] names the first field that is wrong.
 pub(super) fn parse(body: &[u8]) -> Result<Transfer, InvalidTransfer> {
-    let Fields {
+    let Object(Fields {
         sender,
         receiver,
         amount,
-    } = serde_json::from_slice(body).map_err(|error| {
+    }) = serde_json::from_slice(body).map_err(|error| {
         if error.is_data() {
             InvalidTransfer::NoTransfer
         } else {
@@ -81,10 +82,13 @@ impl InvalidTransfer {
     }
 }
 
-#[derive(Default)]
+#[derive(serde::Deserialize)]
 struct Fields<'a> {
+    #[serde(borrow, default)]
     sender: Field<'a>,
+    #[serde(borrow, default)]
     receiver: Field<'a>,
+    #[serde(borrow, default)]
     amount: Field<'a>,
 }
 
@@ -100,54 +104,7 @@ enum Field<'a> {
     Other,
 }
 
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-/// Takes objects only: a derived one takes arrays as well.
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
-        let mut fields = Fields::default();
-        while let Some(key) = map.next_key::<Key>()? {
-            let field = match key {
-                Key::Sender => &mut fields.sender,
-                Key::Receiver => &mut fields.receiver,
-                Key::Amount => &mut fields.amount,
-                Key::Unknown => {
-                    map.next_value::<IgnoredAny>()?;
-                    continue;
-                }
-            };
-            if !matches!(field, Field::Missing) {
-                return Err(de::Error::custom("the same field twice"));
-            }
-            *field = map.next_value()?;
-        }
-        Ok(fields)
-    }
-}
-
-#[derive(serde::Deserialize)]
-#[serde(field_identifier, rename_all = "lowercase")]
-enum Key {
-    Sender,
-    Receiver,
-    Amount,
-    #[serde(other)]
-    Unknown,
-}
-
-impl<'de> Deserialize<'de> for Field<'de> {
+impl<'de: 'a, 'a> Deserialize<'de> for Field<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor)
     }

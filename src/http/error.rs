@@ -7,11 +7,12 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
+use super::MAX_BODY;
 use super::body::InvalidTransfer;
-use super::problem::{Outcome, Problem, too_large};
 use crate::kv::KvError;
 use crate::ledger::{MAX_BALANCE, Unbalanced};
 use crate::pipeline::TransferError;
+use crate::web::Problem;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -57,11 +58,11 @@ fn problem(error: Error) -> Problem {
         Error::Invalid(invalid) => {
             let problem = Problem::new(StatusCode::BAD_REQUEST, invalid.to_string());
             match invalid.field() {
-                Some(field) => problem.with_field(field),
+                Some(field) => problem.with("field", field),
                 None => problem,
             }
         }
-        Error::BodyTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
+        Error::BodyTooLarge => Problem::too_large(MAX_BODY),
         Error::BodyCutOff => Problem::new(
             StatusCode::BAD_REQUEST,
             "The body ended before it was complete.",
@@ -112,14 +113,14 @@ fn transfer(error: TransferError) -> Problem {
             StatusCode::BAD_REQUEST,
             format!("The balance of \"{person}\" would leave the range from -{MAX_BALANCE} to {MAX_BALANCE}."),
         )
-        .with_field("amount"),
+        .with("field", "amount"),
         TransferError::Unreadable { ref person } => {
             tracing::error!(%error, "a transfer was refused");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("What the store holds for \"{person}\" is no balance. The operator must repair the ledger."),
             )
-            .with_outcome(Outcome::NotApplied)
+            .with("outcome", "not_applied")
         }
         TransferError::NotApplied { id, .. } => {
             tracing::warn!(%error, "a transfer was not made");
@@ -127,8 +128,8 @@ fn transfer(error: TransferError) -> Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The transfer was not made, since the ledger could not be written; please try again.",
             )
-            .with_outcome(Outcome::NotApplied)
-            .with_id(id)
+            .with("outcome", "not_applied")
+            .with("id", id.to_string())
         }
         TransferError::Unknown { id, .. } => {
             tracing::error!(%error, "the outcome of a transfer is not known");
@@ -136,8 +137,8 @@ fn transfer(error: TransferError) -> Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "It is not known yet whether the transfer was made; please look at the balances before you repeat it.",
             )
-            .with_outcome(Outcome::Unknown)
-            .with_id(id)
+            .with("outcome", "unknown")
+            .with("id", id.to_string())
         }
     }
 }

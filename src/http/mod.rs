@@ -1,15 +1,11 @@
-//! HTTP: every route on one page, and what stands around all of them.
+//! The routes of splitdim, on one page.
 
 mod accounts;
 mod body;
 mod error;
-mod health;
 mod page;
-mod problem;
 mod rendered;
-mod request_id;
 mod reset;
-mod security;
 mod transfer;
 
 use std::convert::Infallible;
@@ -20,13 +16,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
-use tower::{Service, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
+use tower::Service;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::pipeline::Ledger;
+use crate::web;
 use rendered::Rendered;
 
 /// The longest request body, in bytes.
@@ -45,31 +40,13 @@ struct App {
 }
 
 /// The whole service over `ledger`.
-///
-/// The layers stand around the router instead of in it (`Router::layer` puts a boxed copy of them
-/// around every route).
 pub fn app(
     ledger: Ledger,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
-+ Send {
-    ServiceBuilder::new()
-        .map_response(|response: Response<_>| response.map(Body::new))
-        // Every request has an id, its client's or ours, and the answer repeats it.
-        .map_request(request_id::distrust)
-        .layer(request_id::take_or_make())
-        // One line for each request, with its id.
-        .layer(request_id::trace())
-        .layer(request_id::repeat())
-        // Browsers are told what the page may do.
-        .layer(security::headers())
-        // For clients that ask for it.
-        .layer(CompressionLayer::new())
-        // A bug answers 500, and the connection lives on.
-        .layer(CatchPanicLayer::custom(problem::panicked))
-        // Whatever the router or a layer below refuses, says so as the handlers do.
-        .map_response(problem::explain)
-        .service(routes(ledger))
++ Send
++ 'static {
+    web::around(routes(ledger))
 }
 
 fn routes(ledger: Ledger) -> Router {
@@ -91,7 +68,7 @@ fn routes(ledger: Ledger) -> Router {
         .route("/api/clear", get(accounts::clear).layer(answer_in_time))
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
         .route("/api/transfer", post(transfer::transfer).layer(limit_body))
-        .route("/healthz", get(health::healthz))
+        .route("/healthz", get(web::healthz))
         .route("/", get(page::index))
         .route("/static/app.js", get(page::script))
         .route("/static/style.css", get(page::style))

@@ -8,6 +8,7 @@ use axum::response::IntoResponse;
 
 use super::App;
 use super::error::Error;
+use crate::web;
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
 /// old clients; so browsers are refused where the wish need not be their user's.
@@ -20,7 +21,7 @@ pub(super) async fn reset(
     if method != Method::GET {
         return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response());
     }
-    if !is_wanted(&headers) {
+    if !web::is_wanted(&headers) {
         return Err(Error::CrossSite);
     }
     // Not to be cut in half by a client that hangs up, nor counted as failed when it only was slow.
@@ -30,19 +31,4 @@ pub(super) async fn reset(
         .map_err(|_| Error::Internal("a reset was lost"))?
         .map_err(Error::Reset)?;
     Ok(StatusCode::OK.into_response())
-}
-
-/// Fetch Metadata (W3C): curl sends none of it, browsers always do.
-fn is_wanted(headers: &HeaderMap) -> bool {
-    let same_site = match headers.get("sec-fetch-site") {
-        None => true,
-        Some(site) => site == "same-origin" || site == "none",
-    };
-    let prefetch = headers.get_all("sec-purpose").iter().any(|purpose| {
-        purpose
-            .as_bytes()
-            .windows(8)
-            .any(|part| part.eq_ignore_ascii_case(b"prefetch"))
-    });
-    same_site && !prefetch
 }

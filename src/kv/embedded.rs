@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
-use tokio::task;
+use tokio::task::{self, JoinHandle};
 use tower::service_fn;
 
 use super::{Conflict, KvError, KvRequest, KvResponse, KvService, Range, Stamp};
-use crate::store::{Backend, Refusal, Snapshot, Store, Write, WriteError};
+use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError};
 
 /// The store of this process as a service.
 #[must_use]
@@ -13,6 +13,19 @@ pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
         let store = store.clone();
         async move { answer(store, request).await }
     }))
+}
+
+/// How the writing of a store in this process ended.
+pub type Writing = JoinHandle<Result<(), Fault>>;
+
+/// A store over `backend`, as a service, with its writer at work on a task of its own.
+///
+/// # Errors
+///
+/// [`Fault`] if what the backend holds cannot be read.
+pub fn spawn_embedded<B: Backend>(backend: B) -> Result<(KvService, Writing), Fault> {
+    let (store, writer) = Store::new(backend)?;
+    Ok((embedded(store), task::spawn(writer.run())))
 }
 
 async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvResponse, KvError> {
@@ -77,6 +90,6 @@ fn refused(refusal: Refusal) -> KvError {
     }
 }
 
-fn unreadable(fault: crate::store::Fault) -> KvError {
+fn unreadable(fault: Fault) -> KvError {
     KvError::Unavailable(fault.into())
 }

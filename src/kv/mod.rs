@@ -4,14 +4,17 @@
 //! loses as a whole; a transaction does so for several keys at once.
 
 mod calls;
+mod client;
 mod embedded;
 mod error;
+pub mod wire;
 
 use tower::util::BoxCloneSyncService;
 
 pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
-pub use embedded::embedded;
+pub use client::KvClient;
+pub use embedded::{Writing, embedded, spawn_embedded};
 pub use error::{Conflict, KvError};
 
 /// A store as a service. It is always ready, and has no policy of its own: no retry, no timeout.

@@ -1,29 +1,36 @@
 use std::error::Error;
-use std::future::Future;
+use std::future::{self, Future};
 
 use tokio::task::JoinHandle;
 
 use super::ServeError;
-/// Waits for `server`, then for the store's `writer`, which ends when nobody can write any more. If
-/// the writer fails, that is the end: whoever waits for an answer must not get one, since it is not
-/// known what the device holds.
+
+/// Waits for `server`, then for the `writing` of the store in this process, if there is one: it
+/// ends when nobody can write any more. If it fails, that is the end: whoever waits for an answer
+/// must not get one, since it is not known what the device holds.
 ///
 /// # Errors
 ///
 /// What either ended with.
-pub async fn until_written<Fault: Error + 'static>(
+pub async fn until_written<Fault: Error + Send + Sync + 'static>(
     server: impl Future<Output = Result<(), ServeError>>,
-    mut writer: JoinHandle<Result<(), Fault>>,
-) -> Result<(), Box<dyn Error>> {
+    mut writing: Option<JoinHandle<Result<(), Fault>>>,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let written = async {
+        match &mut writing {
+            Some(writing) => writing.await,
+            None => future::pending().await,
+        }
+    };
     tokio::select! {
         served = server => served?,
-        failed = &mut writer => {
-            return Err(match failed {
-                Ok(Err(fault)) => fault.into(),
-                Ok(Ok(())) => "the store's writer ended early".into(),
-                Err(panic) => panic.into(),
-            });
+        ended = written => {
+            ended??;
+            return Err("the store's writer ended early".into());
         }
     }
-    Ok(writer.await??)
+    match writing {
+        Some(writing) => Ok(writing.await??),
+        None => Ok(()),
+    }
 }

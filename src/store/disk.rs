@@ -8,7 +8,9 @@ use redb::{
 };
 
 use super::state::Changes;
-use super::{Backend, Entry, Fault, OpenError, Range, Snapshot, Stamp, Versioned, export};
+use super::{
+    Backend, DumpFailed, Entry, Fault, OpenError, Range, Snapshot, Stamp, Versioned, dump,
+};
 
 /// The file that holds the store, in the data directory.
 pub const FILE_NAME: &str = "store.redb";
@@ -117,13 +119,13 @@ impl Disk {
         })
     }
 
-    fn try_copy(&self, last: &DiskSnapshot) -> Result<(), export::ExportError> {
+    fn try_copy(&self, last: &DiskSnapshot) -> Result<(), DumpFailed> {
         let path = self
             .directory
             .join(format!("before-reset-{}.json", last.stamp.epoch));
         let unfinished = path.with_extension("unfinished");
         let file = File::create(&unfinished)?;
-        export::write(last, BufWriter::new(&file))?;
+        dump(last, BufWriter::new(&file))?;
         file.sync_all()?;
         fs::rename(&unfinished, &path)?;
         sync_directory(&self.directory)?;

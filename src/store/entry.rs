@@ -88,6 +88,12 @@ impl Range {
         }
     }
 
+    /// Whether `key` is in it, the limit aside.
+    #[must_use]
+    pub fn contains(&self, key: &str) -> bool {
+        key.starts_with(&*self.prefix) && key >= &*self.start
+    }
+
     /// The least key that can be in it.
     pub(super) fn first(&self) -> &str {
         Ord::max(&self.start, &self.prefix)

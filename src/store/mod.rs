@@ -14,10 +14,11 @@
 
 mod backend;
 mod disk;
+mod dump;
 mod entry;
 mod error;
-mod export;
 mod memory;
+mod restore;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -30,9 +31,11 @@ use tokio::sync::mpsc;
 
 pub use backend::{Backend, Snapshot};
 pub use disk::{Disk, FILE_NAME};
+pub use dump::{Dump, DumpError, DumpWriter};
 pub use entry::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use error::{Fault, OpenError, WriteError};
 pub use memory::Memory;
+pub use restore::{DumpFailed, RestoreFailed, dump, restore};
 pub use state::{Refusal, Write};
 pub use writer::Writer;
 

@@ -8,72 +8,52 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// What a client is told about a request that failed. `detail` is a sentence for people.
 #[derive(Debug, Serialize)]
-pub(super) struct Problem {
+pub struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     status: StatusCode,
     detail: Cow<'static, str>,
-    /// The field of the request that is the matter.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'static str>,
-    /// Of a transfer that got no 200: whether it may have been made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<Outcome>,
-    /// The transfer's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
-}
-
-/// What is known of a transfer that got no 200.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
-    /// It was not made, and never will be.
-    NotApplied,
-    /// It may have been made, or may yet be.
-    Unknown,
+    /// Further members, which RFC 9457 lets an application choose.
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    /// An answer of `status`; `detail` is a sentence that says what is wrong, and what to do.
+    #[must_use]
+    pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let title = status.canonical_reason().unwrap_or("Error");
         Self {
             kind: "about:blank",
             title,
             status,
             detail: detail.into(),
-            field: None,
-            outcome: None,
-            id: None,
+            more: Map::new(),
         }
     }
 
-    pub(super) fn with_field(self, field: &'static str) -> Self {
-        Self {
-            field: Some(field),
-            ..self
-        }
+    /// Adds a member.
+    #[must_use]
+    pub fn with(mut self, member: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(member.to_owned(), value.into());
+        self
     }
 
-    pub(super) fn with_outcome(self, outcome: Outcome) -> Self {
-        Self {
-            outcome: Some(outcome),
-            ..self
-        }
-    }
-
-    pub(super) fn with_id(self, id: impl ToString) -> Self {
-        Self {
-            id: Some(id.to_string()),
-            ..self
-        }
+    /// The answer to a body of more than `limit` bytes.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The body must have at most {limit} bytes."),
+        )
     }
 }
 
@@ -101,26 +81,19 @@ pub(super) fn explain(response: Response<Body>) -> Response<Body> {
         return Response::from_parts(parts, body);
     }
     let detail = match status {
-        StatusCode::NOT_FOUND => "There is nothing at this path.".into(),
+        StatusCode::NOT_FOUND => "There is nothing at this path.",
         StatusCode::METHOD_NOT_ALLOWED => {
-            "This path does not take this method; see the header Allow.".into()
+            "This path does not take this method; see the header Allow."
         }
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-        StatusCode::SERVICE_UNAVAILABLE => {
-            "The ledger did not answer in time; please try again.".into()
-        }
-        _ => "The request failed.".into(),
+        StatusCode::PAYLOAD_TOO_LARGE => "The body is too long.",
+        StatusCode::SERVICE_UNAVAILABLE => "There was no answer in time; please try again.",
+        _ => "The request failed.",
     };
     let mut problem = Problem::new(status, detail).into_response();
     parts.headers.remove(CONTENT_LENGTH);
     parts.headers.remove(CONTENT_TYPE);
     problem.headers_mut().extend(parts.headers);
     problem
-}
-
-/// What is said of a body past the limit.
-pub(super) fn too_large() -> Cow<'static, str> {
-    format!("The body must have at most {} bytes.", super::MAX_BODY).into()
 }
 
 /// The answer where a handler panicked.

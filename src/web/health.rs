@@ -1,5 +1,5 @@
 /// `GET /healthz`: the process serves. It looks at nothing downstream, and no limit that load could
 /// fill stands before it.
-pub(super) async fn healthz() -> &'static str {
+pub async fn healthz() -> &'static str {
     "OK"
 }

@@ -1,0 +1,252 @@
+//! The settings of the binary `splitdim`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+use super::{Mistakes, values};
+use crate::serve::Limits;
+use crate::telemetry::LogFormat;
+
+/// Keeps track of who owes whom in a group of people.
+///
+/// Durations are seconds, or have a unit: 500ms, 60s, 10m.
+#[derive(Debug, Parser)]
+#[command(name = "splitdim", version)]
+struct Arguments {
+    /// Where the ledger is: local (in this process), or kvstore, resilientkvstore or transactionalkvstore (in a kvstore
+    /// server)
+    #[arg(
+        long,
+        env = "KVSTORE_MODE",
+        value_name = "MODE",
+        default_value = "local"
+    )]
+    mode: String,
+    /// The key-value store, in the modes that use one
+    #[arg(
+        long,
+        env = "KVSTORE_ADDR",
+        value_name = "HOST:PORT",
+        default_value = "localhost:8081"
+    )]
+    addr: String,
+    /// Where to listen
+    #[arg(
+        long,
+        env = "SPLITDIM_LISTEN",
+        value_name = "HOST:PORT",
+        default_value = "0.0.0.0:8080"
+    )]
+    listen: String,
+    /// The directory of the ledger, in local mode
+    #[arg(
+        long,
+        env = "SPLITDIM_DATA",
+        value_name = "DIRECTORY",
+        default_value = "splitdim-data"
+    )]
+    data: PathBuf,
+    /// Keep the ledger in memory only: it is gone when the process ends
+    #[arg(
+        long, env = "SPLITDIM_IN_MEMORY", value_name = "true|false", default_value = "false",
+        num_args = 0..=1, require_equals = true, default_missing_value = "true"
+    )]
+    in_memory: String,
+    /// How the log is written, on stderr
+    #[arg(
+        long,
+        env = "SPLITDIM_LOG_FORMAT",
+        value_name = "text|json",
+        default_value = "text"
+    )]
+    log_format: String,
+    /// How long requests and transfers may take to finish after SIGTERM
+    #[arg(
+        long,
+        env = "SPLITDIM_GRACE_PERIOD",
+        value_name = "DURATION",
+        default_value = "580s"
+    )]
+    grace_period: String,
+    /// How long a connection stays open on which nothing is answered
+    #[arg(
+        long,
+        env = "SPLITDIM_IDLE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "60s"
+    )]
+    idle_timeout: String,
+    /// How many connections may be open; the longest idle one makes room for another
+    #[arg(
+        long,
+        env = "SPLITDIM_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value = "4096"
+    )]
+    max_connections: String,
+    /// Threads that serve requests; 0 is half the cores, at least one
+    #[arg(
+        long,
+        env = "SPLITDIM_THREADS",
+        value_name = "NUMBER",
+        default_value = "0"
+    )]
+    threads: String,
+}
+
+const KVSTORE_MODES: [&str; 3] = ["kvstore", "resilientkvstore", "transactionalkvstore"];
+
+/// The settings of `splitdim`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the ledger is.
+    pub mode: Mode,
+    /// Where to listen, `host:port`.
+    pub listen: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// What clients are allowed.
+    pub limits: Limits,
+    /// Threads that serve requests.
+    pub threads: usize,
+}
+
+/// Where the ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In this process, on disk.
+    Local {
+        /// Its directory.
+        data: PathBuf,
+    },
+    /// In this process, in memory only.
+    InMemory,
+    /// In a `kvstore` server.
+    Kvstore {
+        /// The name by which the mode was chosen.
+        name: &'static str,
+        /// The server, `host:port`.
+        address: String,
+    },
+}
+
+impl Settings {
+    /// The settings that the command line and the environment tell.
+    ///
+    /// # Errors
+    ///
+    /// [`Mistakes`] names every setting that cannot be.
+    pub fn from_process() -> Result<Self, Mistakes> {
+        Self::new(Arguments::parse())
+    }
+
+    fn new(arguments: Arguments) -> Result<Self, Mistakes> {
+        let mut mistakes = Mistakes::default();
+        let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
+        let mode = match &*arguments.mode {
+            "local" if in_memory == Some(true) => Some(Mode::InMemory),
+            "local" => Some(Mode::Local {
+                data: arguments.data,
+            }),
+            other => match KVSTORE_MODES.into_iter().find(|mode| *mode == other) {
+                Some(name) => {
+                    let address = mistakes.note("--addr", values::address(&arguments.addr));
+                    address.map(|address| Mode::Kvstore { name, address })
+                }
+                None => mistakes.note(
+                    "--mode",
+                    Err(format!(
+                        "{other:?} is no mode; use local, {}",
+                        KVSTORE_MODES.join(", ")
+                    )),
+                ),
+            },
+        };
+        let listen = mistakes.note("--listen", values::address(&arguments.listen));
+        let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
+        let limits = values::limits(
+            &mut mistakes,
+            &arguments.grace_period,
+            &arguments.idle_timeout,
+            &arguments.max_connections,
+        );
+        let threads = mistakes.note("--threads", values::number(&arguments.threads, 0..=1024));
+        let settings = (|| {
+            Some(Self {
+                mode: mode?,
+                listen: listen?,
+                log_format: log_format?,
+                limits: limits?,
+                threads: values::threads(threads?),
+            })
+        })();
+        settings.ok_or(mistakes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, Mistakes> {
+        Settings::new(Arguments::parse_from(["splitdim"].iter().chain(arguments)))
+    }
+
+    #[test]
+    fn flags_are_taken() {
+        let settings = settings(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--in-memory",
+            "--grace-period",
+            "1500ms",
+        ])
+        .unwrap();
+        assert_eq!(settings.mode, Mode::InMemory);
+        assert_eq!(settings.listen, "127.0.0.1:0");
+        assert_eq!(settings.limits.grace_period.as_millis(), 1500);
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_at_once() {
+        let mistakes = settings(&[
+            "--mode=remote",
+            "--listen=8080",
+            "--in-memory=maybe",
+            "--log-format=xml",
+            "--grace-period=soon",
+            "--idle-timeout=0",
+            "--max-connections=0",
+            "--threads=-1",
+        ]);
+        let sentences = mistakes.unwrap_err().to_string();
+        for flag in [
+            "--mode",
+            "--listen",
+            "--in-memory",
+            "--log-format",
+            "--grace-period",
+            "--idle-timeout",
+            "--max-connections",
+            "--threads",
+        ] {
+            assert!(
+                sentences.contains(flag),
+                "{flag} is missing in:\n{sentences}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_plain_number_is_seconds() {
+        assert_eq!(
+            settings(&["--idle-timeout", "7"])
+                .unwrap()
+                .limits
+                .idle_timeout
+                .as_secs(),
+            7
+        );
+    }
+}

@@ -1,0 +1,114 @@
+//! What requests and answers look like between a client and a `kvstore` server. Old clients and old
+//! stores know the bodies only, without epochs.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Key, Put, Stamp, Value};
+
+/// The paths of a `kvstore`.
+pub mod path {
+    /// `GET ?id=KEY`.
+    pub const GET: &str = "/api/get";
+    /// `GET ?prefix=&start=&limit=`.
+    pub const LIST: &str = "/api/list";
+    /// `POST` of a [`WirePut`](super::WirePut).
+    pub const PUT: &str = "/api/put";
+    /// `POST` of a list of them.
+    pub const TRANSACTION: &str = "/api/transaction";
+    /// `GET`.
+    pub const RESET: &str = "/api/reset";
+}
+
+/// The response header with the epoch.
+pub const EPOCH: &str = "kvstore-epoch";
+
+/// The response header with the revision.
+pub const REVISION: &str = "kvstore-revision";
+
+/// A put as it is sent. What is missing is empty, or 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WirePut {
+    key: Key,
+    #[serde(default)]
+    value: Value,
+    #[serde(default)]
+    version: u64,
+    /// The epoch that the version was read in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+}
+
+impl WirePut {
+    /// `put`, based on what was read in `epoch`.
+    #[must_use]
+    pub fn new(put: Put, epoch: Option<u64>) -> Self {
+        let Put {
+            key,
+            value,
+            version,
+        } = put;
+        Self {
+            key,
+            value,
+            version,
+            epoch,
+        }
+    }
+
+    /// The put itself.
+    #[must_use]
+    pub fn into_put(self) -> Put {
+        let Self {
+            key,
+            value,
+            version,
+            ..
+        } = self;
+        Put {
+            key,
+            value,
+            version,
+        }
+    }
+}
+
+/// The query of a get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetQuery<'a> {
+    /// The key.
+    pub id: Option<Cow<'a, str>>,
+}
+
+/// The query of a list; everything may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListQuery<'a> {
+    /// What the keys begin with.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub prefix: Cow<'a, str>,
+    /// Where to begin, inclusive.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub start: Cow<'a, str>,
+    /// How many at the most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// The entity tag of what was listed at `stamp`.
+#[must_use]
+pub fn etag(stamp: Stamp) -> String {
+    format!("\"{}-{}\"", stamp.epoch, stamp.revision)
+}
+
+/// The stamp that an entity tag names, weak or strong; `None` if it is none of ours.
+#[must_use]
+pub fn stamp_of(etag: &str) -> Option<Stamp> {
+    let tag = etag.trim();
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    let (epoch, revision) = tag.strip_prefix('"')?.strip_suffix('"')?.split_once('-')?;
+    Some(Stamp {
+        epoch: epoch.parse().ok()?,
+        revision: revision.parse().ok()?,
+    })
+}

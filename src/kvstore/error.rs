@@ -1,0 +1,77 @@
+//! The only place of the server that turns errors into statuses, and that logs them.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+
+use crate::kv::{Conflict, KvError};
+use crate::web::Problem;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Error {
+    Invalid(Cow<'static, str>),
+    BodyTooLarge(usize),
+    CrossSite,
+    Store(KvError),
+    Internal(&'static str),
+}
+
+impl From<KvError> for Error {
+    fn from(error: KvError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response<Body> {
+        problem(self).into_response()
+    }
+}
+
+fn problem(error: Error) -> Problem {
+    const CONFLICT: StatusCode = StatusCode::PRECONDITION_REQUIRED;
+    match error {
+        Error::Invalid(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
+        Error::BodyTooLarge(limit) => Problem::too_large(limit),
+        Error::CrossSite => Problem::new(
+            StatusCode::FORBIDDEN,
+            "A reset must not come from another site, nor from a browser that loads pages in advance.",
+        ),
+        Error::Store(KvError::Conflict(Conflict::Version)) => {
+            Problem::new(CONFLICT, "A key has another version by now; read it again.")
+        }
+        Error::Store(KvError::Conflict(Conflict::Epoch { current })) => Problem::new(
+            CONFLICT,
+            "The store was reset since; read again what you need.",
+        )
+        .with("epoch", current),
+        Error::Store(KvError::Invalid(reason)) => Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("The write cannot be made: {reason}."),
+        ),
+        Error::Store(error @ KvError::Unavailable(_)) => {
+            tracing::error!(%error, "a request was not served");
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The store cannot do this now; nothing was changed.",
+            )
+        }
+        Error::Store(error @ KvError::Unknown(_)) => {
+            tracing::error!(%error, "the outcome of a write is not known");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "It is not known whether the write was made.",
+            )
+        }
+        Error::Internal(message) => {
+            tracing::error!(message, "internal error");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The server made a mistake; it was logged.",
+            )
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The routes of the server `kvstore`: HTTP over a [`KvService`], nothing else.
+
+pub mod backup;
+mod error;
+mod fault;
+mod list;
+mod stamped;
+mod translog;
+mod write;
+
+use std::convert::Infallible;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
+use axum::routing::{any, get, post};
+use resilient::inject::InjectLayer;
+use tower::Service;
+use tower_http::limit::RequestBodyLimitLayer;
+
+pub use fault::HttpFaults;
+
+use crate::kv::wire::{GetQuery, path};
+use crate::kv::{Kv, KvService};
+use crate::web;
+use error::Error;
+use stamped::Stamped;
+
+/// The longest request body, in bytes.
+const MAX_BODY: usize = 1 << 20;
+
+/// The most puts in a transaction.
+const MAX_PUTS: usize = 1024;
+
+/// The whole server over `store`; with `faults`, requests can be made to fail by `/api/fault`.
+pub fn app(
+    store: KvService,
+    faults: Option<HttpFaults>,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let routes = Router::new()
+        .route(path::GET, get(read))
+        .route(path::LIST, get(list::list))
+        .route(path::PUT, post(write::put))
+        .route(path::TRANSACTION, post(write::transaction))
+        .route(path::RESET, any(write::reset))
+        // Longer bodies are not even read.
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
+        .with_state(Kv::new(store));
+    let routes = match faults {
+        None => routes,
+        Some(faults) => routes
+            .layer(InjectLayer::new(faults.clone(), fault::path, fault::answer))
+            .route(
+                "/api/fault",
+                get(fault::report)
+                    .post(fault::set)
+                    .delete(fault::clear)
+                    .with_state(faults),
+            ),
+    };
+    web::around(routes.route("/healthz", get(web::healthz)))
+}
+
+/// `GET /api/get?id=KEY`: the value and version of a key.
+async fn read(State(kv): State<Kv>, RawQuery(query): RawQuery) -> Result<impl IntoResponse, Error> {
+    let query: GetQuery<'_> = serde_urlencoded::from_str(query.as_deref().unwrap_or_default())
+        .map_err(|_| Error::Invalid("The query must be ?id=KEY.".into()))?;
+    match query.id {
+        Some(key) if !key.is_empty() => {
+            let (versioned, stamp) = kv.get(key.into()).await?;
+            Ok(Stamped::new(stamp, axum::Json(versioned)))
+        }
+        _ => Err(Error::Invalid("The query must name a key: ?id=KEY.".into())),
+    }
+}

@@ -1,0 +1,86 @@
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::header::ALLOW;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
+
+use super::error::Error;
+use super::stamped::Stamped;
+use super::{MAX_BODY, MAX_PUTS};
+use crate::kv::Kv;
+use crate::kv::wire::WirePut;
+use crate::web::{self, Object};
+
+type Body = Result<Bytes, BytesRejection>;
+
+/// `POST /api/put`: 200 with an empty body when the put is durable.
+pub(super) async fn put(State(kv): State<Kv>, body: Body) -> Result<impl IntoResponse, Error> {
+    let Object(put) = parse::<Object<WirePut>>(body)?;
+    let epoch = put.epoch;
+    Ok(Stamped::new(
+        kv.put(put.into_put(), epoch).await?,
+        StatusCode::OK,
+    ))
+}
+
+/// `POST /api/transaction`: 200 with an empty body when all puts are durable.
+pub(super) async fn transaction(
+    State(kv): State<Kv>,
+    body: Body,
+) -> Result<impl IntoResponse, Error> {
+    let puts = parse::<Vec<Object<WirePut>>>(body)?;
+    if puts.len() > MAX_PUTS {
+        return Err(Error::Invalid(
+            format!("A transaction must have at most {MAX_PUTS} puts.").into(),
+        ));
+    }
+    let mut epochs = puts.iter().filter_map(|Object(put)| put.epoch);
+    let epoch = epochs.next();
+    if epochs.any(|other| Some(other) != epoch) {
+        return Err(Error::Invalid(
+            "The puts of a transaction must name the same epoch.".into(),
+        ));
+    }
+    let puts = puts.into_iter().map(|Object(put)| put.into_put()).collect();
+    Ok(Stamped::new(
+        kv.transaction(puts, epoch).await?,
+        StatusCode::OK,
+    ))
+}
+
+/// `GET /api/reset`: 200 with an empty body when there are no keys any more. That it is a GET is
+/// owed to old clients; so browsers are refused where the wish need not be their user's.
+pub(super) async fn reset(
+    State(kv): State<Kv>,
+    method: Method,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    // Here and not by the router, which would let HEAD through as a kind of GET.
+    if method != Method::GET {
+        return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response());
+    }
+    if !web::is_wanted(&headers) {
+        return Err(Error::CrossSite);
+    }
+    Ok(Stamped::new(kv.reset().await?, StatusCode::OK).into_response())
+}
+
+fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
+    let body = body.map_err(|rejection| match rejection.into_response().status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge(MAX_BODY),
+        _ => Error::Invalid("The body ended before it was complete.".into()),
+    })?;
+    serde_json::from_slice(&body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Error::Invalid(match error.is_data() {
+            false => format!("The body is not JSON: see line {line}, column {column}.").into(),
+            true => format!(
+                "A put must be {{\"key\": text, \"value\": text, \"version\": integer from 0}}: see line {line}, \
+                 column {column}."
+            )
+            .into(),
+        })
+    })
+}

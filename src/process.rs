@@ -1,0 +1,62 @@
+//! What the binaries begin and end with.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::future::Future;
+use std::io::Write;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+
+use crate::config::EXIT_USAGE;
+use crate::telemetry::{self, LogFormat};
+
+/// Why a binary ends early: a sentence for whoever started it.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Runs `work` to its end on `threads` threads, with a log; the status to exit with.
+pub fn run(
+    program: &str,
+    log_format: LogFormat,
+    threads: usize,
+    work: impl Future<Output = Result<(), Failure>>,
+) -> ExitCode {
+    if let Err(mistake) = telemetry::start(log_format) {
+        return fail(program, &mistake, EXIT_USAGE);
+    }
+    let runtime = match runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(program, &format!("cannot start the runtime: {error}"), 1),
+    };
+    match runtime.block_on(work) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(program, &failure, 1),
+    }
+}
+
+/// Tells `failure` on stderr; the status to exit with.
+pub fn fail(program: &str, failure: &impl Display, status: u8) -> ExitCode {
+    // Where stderr is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{program}: {failure}");
+    ExitCode::from(status)
+}
+
+/// Listens on `address`, with as many files as the system lets this process open.
+///
+/// # Errors
+///
+/// A sentence that names the address.
+pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let listener = TcpListener::bind(address).await;
+    Ok(listener.map_err(|error| {
+        format!("cannot listen on {address}: {error}; stop what listens there, or choose another address")
+    })?)
+}
