@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::iter::{repeat, repeat_n};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
@@ -141,6 +142,36 @@ async fn clones_share_the_randomness_and_nothing_else() {
     // but the draws go on where the first left off.
     assert_eq!(one.gaps(), [0, 10, 20]);
     assert_eq!(other.gaps(), [0, 30, 40]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_retry_begins_later_than_the_limit_after_the_first_failure() {
+    let policy = policy(doubling(100, 10_000, 9)).within(ms(700));
+
+    // 100, 200 and 400 ms make 700; the next one would begin at 1,500.
+    let run = send(policy, repeat(NotDone)).await;
+    assert_eq!(run.gaps(), [100, 200, 400]);
+    assert_eq!(run.answer, NotDone);
+}
+
+#[tokio::test]
+async fn a_retry_without_delay_lets_other_tasks_have_their_turn() {
+    let turns = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let conflicts = Conflicts {
+        backoff: Backoff::new(ms(0), ms(0), 0.0, 50).unwrap(),
+        within: ms(60_000),
+    };
+    let never_waits = tower::service_fn(|_: &'static str| async { Ok::<_, BoxError>(Conflict) });
+    let service = Retry::new(policy_for(doubling(1, 1, 0), conflicts), never_waits);
+    assert_eq!(service.oneshot("request").await.unwrap(), Conflict);
+    assert!(turns.load(Ordering::Relaxed) >= 50);
 }
 
 #[tokio::test(start_paused = true)]
