@@ -11,6 +11,8 @@ mod error;
 mod posting;
 mod reader;
 mod record;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::time::Duration;
