@@ -5,6 +5,7 @@ mod mistakes;
 mod values;
 
 use std::path::PathBuf;
+use std::process;
 
 use clap::Parser;
 
@@ -130,13 +131,19 @@ pub enum Mode {
 }
 
 impl Settings {
-    /// The settings that the command line and the environment tell.
+    /// The settings that the command line and the environment tell. Where help was asked for, or a
+    /// flag is none of ours, this says so and ends the process.
     ///
     /// # Errors
     ///
     /// [`Mistakes`] names every setting that cannot be.
     pub fn from_process() -> Result<Self, Mistakes> {
-        Self::new(Arguments::parse())
+        Self::new(Arguments::try_parse().unwrap_or_else(|other| {
+            // Where nobody reads, there is nobody to tell.
+            let _ = other.print();
+            let mistaken = other.use_stderr();
+            process::exit(if mistaken { EXIT_USAGE.into() } else { 0 })
+        }))
     }
 
     fn new(arguments: Arguments) -> Result<Self, Mistakes> {

@@ -34,10 +34,10 @@ pub(super) async fn reset(
 
 /// Fetch Metadata (W3C): curl sends none of it, browsers always do.
 fn is_wanted(headers: &HeaderMap) -> bool {
-    let same_site = match headers.get("sec-fetch-site") {
-        None => true,
-        Some(site) => site == "same-origin" || site == "none",
-    };
+    let sites = headers.get_all("sec-fetch-site");
+    let same_site = sites
+        .iter()
+        .all(|site| site == "same-origin" || site == "none");
     let prefetch = headers.get_all("sec-purpose").iter().any(|purpose| {
         purpose
             .as_bytes()
