@@ -173,7 +173,7 @@ impl Task {
     ///
     /// [`Mistakes`] names every setting that cannot be.
     pub fn from_process() -> Result<Self, Mistakes> {
-        let Arguments { command, serve } = Arguments::parse();
+        let Arguments { command, serve } = super::read();
         match command {
             Some(command) => Ok(Self::Command(command)),
             None => Settings::new(serve).map(Self::Serve),
