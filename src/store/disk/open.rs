@@ -18,7 +18,7 @@ const LOCK_NAME: &str = "store.lock";
 const FORMAT: u64 = 1;
 
 /// Pages that redb keeps in memory, in bytes; the operating system caches the file besides.
-const CACHE: usize = 16 << 20;
+const CACHE: usize = 8 << 20;
 
 impl Disk {
     /// Opens the store in `directory`, or makes an empty one where there is none.
