@@ -1,0 +1,153 @@
+//! Many clients that make transfers, each on a connection that it keeps, one after another.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::exact::{Journal, Outcome, Transfer};
+use super::http::{Answer, Connection, header, post};
+use super::random::Random;
+
+/// A load of transfers among a few people and many fresh receivers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// How many clients there are.
+    pub(crate) clients: usize,
+    /// How many transfers each of them makes, if nobody stops it.
+    pub(crate) each: usize,
+    /// Among how many people.
+    pub(crate) people: usize,
+    /// Tells this load's choices and fresh receivers from those of another load on the same ledger.
+    pub(crate) round: usize,
+}
+
+/// A load under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    clients: JoinSet<Journal>,
+    answered: watch::Receiver<usize>,
+}
+
+impl Load {
+    /// Sends it to `address`. A client ends early when its connection does.
+    pub(crate) fn start(self, address: SocketAddr) -> Running {
+        let (answered, progress) = watch::channel(0);
+        let answered = Arc::new(answered);
+        let clients = (0..self.clients)
+            .map(|client| run(self, client, address, Arc::clone(&answered)))
+            .collect();
+        Running {
+            clients,
+            answered: progress,
+        }
+    }
+
+    /// What `client` sends as its transfer number `number`: every third has a fresh receiver.
+    fn transfer(&self, client: usize, number: usize) -> Transfer {
+        let mut random = Random(((self.round * self.clients + client) * self.each + number) as u64);
+        let sender = random.below(self.people);
+        let receiver = match number % 3 {
+            0 => format!("fresh {} {client} {number}", self.round),
+            _ => format!(
+                "person {}",
+                (sender + 1 + random.below(self.people - 1)) % self.people
+            ),
+        };
+        Transfer {
+            sender: format!("person {sender}"),
+            receiver,
+            amount: 1 + random.below(1000) as i64,
+        }
+    }
+}
+
+impl Running {
+    /// Waits until so many transfers were answered.
+    pub(crate) async fn answered(&mut self, count: usize) {
+        let answered = self.answered.wait_for(|answered| *answered >= count).await;
+        answered.expect("the clients go on until then");
+    }
+
+    /// Waits for the end of all clients.
+    pub(crate) async fn ended(self) -> Journal {
+        let mut journal = Journal::default();
+        for part in self.clients.join_all().await {
+            journal.append(part);
+        }
+        journal
+    }
+}
+
+/// Makes `transfer`, and tells what is known of it afterwards.
+pub(crate) async fn send(
+    connection: &mut Connection,
+    transfer: &Transfer,
+) -> io::Result<(Outcome, Answer)> {
+    let answer = connection
+        .call(&post("/api/transfer", body(transfer)))
+        .await?;
+    Ok((outcome(&answer), answer))
+}
+
+/// The body that asks for `transfer`.
+pub(crate) fn body(transfer: &Transfer) -> String {
+    let Transfer {
+        sender,
+        receiver,
+        amount,
+    } = transfer;
+    serde_json::json!({ "sender": sender, "receiver": receiver, "amount": amount }).to_string()
+}
+
+fn outcome(answer: &Answer) -> Outcome {
+    let says = |part: &[u8]| {
+        answer
+            .body()
+            .windows(part.len())
+            .any(|window| window == part)
+    };
+    match answer.status().as_u16() {
+        200 => Outcome::Done,
+        400..500 => Outcome::NotApplied,
+        503 if says(br#""outcome":"not_applied""#) => Outcome::NotApplied,
+        _ => Outcome::Unknown,
+    }
+}
+
+async fn run(
+    load: Load,
+    client: usize,
+    address: SocketAddr,
+    answered: Arc<watch::Sender<usize>>,
+) -> Journal {
+    let mut journal = Journal::default();
+    let Ok(mut connection) = Connection::open(address).await else {
+        return journal;
+    };
+    for number in 0..load.each {
+        let transfer = load.transfer(client, number);
+        match send(&mut connection, &transfer).await {
+            Ok((outcome, answer)) => {
+                if outcome == Outcome::Unknown {
+                    journal.doubts.push(format!("{answer:?}"));
+                }
+                journal.note(transfer, outcome);
+                answered.send_modify(|answered| *answered += 1);
+                if header(&answer, "connection") == Some("close") {
+                    break;
+                }
+            }
+            Err(error) => {
+                journal
+                    .doubts
+                    .push(format!("transfer {number} of a connection: {error}"));
+                journal.note(transfer, Outcome::Unknown);
+                break;
+            }
+        }
+    }
+    journal
+}

@@ -1,0 +1,15 @@
+//! What several tests share. Each test uses some of it.
+#![allow(
+    dead_code,
+    reason = "every test is a crate of its own, and none uses all of this"
+)]
+
+pub(crate) mod exact;
+pub(crate) mod http;
+pub(crate) mod kvstore;
+pub(crate) mod load;
+pub(crate) mod process;
+pub(crate) mod proxy;
+pub(crate) mod random;
+pub(crate) mod service;
+pub(crate) mod splitdim;
