@@ -1,9 +1,9 @@
 //! The log.
 
-use std::io;
+use std::error::Error;
+use std::{fmt, io};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,9 @@ pub fn start(format: LogFormat) -> Result<(), String> {
             .map_err(|error| format!("RUST_LOG is {wish:?}, which is no filter: {error}"))?,
         _ => EnvFilter::new("info"),
     };
-    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
     match format {
         LogFormat::Text => log
             .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
@@ -33,4 +35,20 @@ pub fn start(format: LogFormat) -> Result<(), String> {
         LogFormat::Json => log.json().init(),
     }
     Ok(())
+}
+
+/// An error with everything that caused it, as a line of the log wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
 }

@@ -42,6 +42,16 @@ struct Transfer<'a> {
     amount: i64,
 }
 
+/// What a put says.
+#[derive(Deserialize)]
+struct Put<'a> {
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    #[serde(borrow)]
+    value: Cow<'a, str>,
+    version: u64,
+}
+
 /// Serves until it is killed.
 pub(crate) fn serve(body_size: Option<&String>) -> Outcome<()> {
     let body_size: usize = body_size
@@ -49,10 +59,13 @@ pub(crate) fn serve(body_size: Option<&String>) -> Outcome<()> {
         .parse()
         .map_err(|error| format!("{COMMAND}: the size: {error}"))?;
     let body = Bytes::from(vec![b' '; body_size]);
-    let router = Router::new().route("/api/transfer", post(transfer)).route(
-        STATIC_BODY,
-        get(move || async move { ([(CONTENT_TYPE, "application/json")], body) }),
-    );
+    let router = Router::new()
+        .route("/api/transfer", post(transfer))
+        .route("/api/put", post(put))
+        .route(
+            STATIC_BODY,
+            get(move || async move { ([(CONTENT_TYPE, "application/json")], body) }),
+        );
     Runtime::new()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         println!("listening on {}", listener.local_addr()?);
@@ -64,6 +77,15 @@ pub(crate) fn serve(body_size: Option<&String>) -> Outcome<()> {
 async fn transfer(body: Bytes) -> StatusCode {
     match serde_json::from_slice::<Transfer<'_>>(&body) {
         Ok(transfer) if transfer.sender != transfer.receiver && transfer.amount > 0 => {
+            StatusCode::OK
+        }
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+async fn put(body: Bytes) -> StatusCode {
+    match serde_json::from_slice::<Put<'_>>(&body) {
+        Ok(put) if !put.key.is_empty() && !put.value.is_empty() && put.version < u64::MAX => {
             StatusCode::OK
         }
         _ => StatusCode::BAD_REQUEST,

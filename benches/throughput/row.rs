@@ -8,9 +8,8 @@ use crate::pair::{Pair, Side};
 use crate::scenario::{Load, Scenario};
 use crate::server::Server;
 use crate::settings::Settings;
-use crate::subject;
 use crate::usage::{Memory, Tick};
-use crate::wrk::Run;
+use crate::wrk::{Requests, Run};
 
 /// With more of the processors' time stolen than this a pair is measured again.
 pub(crate) const MAX_STOLEN: f64 = 0.06;
@@ -43,33 +42,47 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Outcome<Row> 
     let name = scenario.name;
     eprintln!("{name}: starting");
     let tick = Tick::of_this_system()?;
-    let splitdim = subject::start(scenario.storage)?;
-    let (transfers_among, paths, body_size) = match scenario.load {
-        Load::Transfers { people } => (Some(people), ["/api/transfer"; 2], 0),
+    let servers = scenario.subject.start()?;
+    let (requests, paths, body_size) = match scenario.load {
+        Load::Transfers { people } => (Requests::Transfers(people), ["/api/transfer"; 2], 0),
         Load::Read { path, people } => {
-            preload(&splitdim, people)?;
-            let body = fetch::get(splitdim.address, path)?;
-            (None, [bare::STATIC_BODY, path], body.len())
+            preload(&servers[0], people)?;
+            let body = fetch::get(servers[0].address, path)?;
+            (Requests::Same, [bare::STATIC_BODY, path], body.len())
         }
+        Load::Gets { keys } => {
+            let body = fetch::get(servers[0].address, "/api/get?id=k")?;
+            (
+                Requests::Gets(keys),
+                [bare::STATIC_BODY, "/api/get"],
+                body.len(),
+            )
+        }
+        Load::Puts { keys } => (Requests::Puts(keys), ["/api/put"; 2], 0),
     };
-    let [baseline, subject] =
-        [(bare::start(body_size)?, paths[0]), (splitdim, paths[1])].map(|(server, path)| Side {
-            run: Run {
-                url: format!("http://{}{path}", server.address),
-                connections: scenario.connections,
-                seconds: settings.seconds,
-                transfers_among,
-            },
-            servers: vec![server],
-        });
+    let [baseline, subject] = [
+        (vec![bare::start(body_size)?], paths[0]),
+        (servers, paths[1]),
+    ]
+    .map(|(servers, path)| Side {
+        run: Run {
+            url: format!("http://{}{path}", servers[0].address),
+            connections: scenario.connections,
+            seconds: settings.seconds,
+            requests,
+        },
+        servers,
+    });
 
     for side in [&baseline, &subject] {
         side.warm_up()?;
     }
     let (pairs, repeats) = measure_pairs(name, &baseline, &subject, settings.pairs, tick)?;
     let (baseline_memory, subject_memory) = (baseline.memory()?, subject.memory()?);
-    let people = ledger::count_balanced(subject.servers[0].address)?;
-    eprintln!("{name}: the balances of {people} people sum to 0");
+    if scenario.subject.has_ledger() {
+        let people = ledger::count_balanced(subject.servers[0].address)?;
+        eprintln!("{name}: the balances of {people} people sum to 0");
+    }
     baseline.stop()?;
     subject.stop()?;
     Ok(Row {
@@ -119,7 +132,7 @@ fn preload(splitdim: &Server, people: u32) -> Outcome<()> {
         url: format!("http://{}/api/transfer", splitdim.address),
         connections: 64,
         seconds: 1,
-        transfers_among: Some(people),
+        requests: Requests::Transfers(people),
     };
     for _ in 0..MAX_PRELOADS {
         transfers.measure()?;

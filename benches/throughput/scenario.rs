@@ -1,14 +1,14 @@
 //! The rows of the table: what is asked of whom.
 
-use crate::subject::Storage;
+use crate::subject::{Storage, Subject};
 
-/// One row: a load, and the splitdim that bears it.
+/// One row: a load, and who bears it.
 #[derive(Debug)]
 pub(crate) struct Scenario {
     /// What the row is called in the table and to `BENCH_ONLY`.
     pub(crate) name: &'static str,
-    /// Where splitdim keeps the ledger.
-    pub(crate) storage: Storage,
+    /// Who is measured.
+    pub(crate) subject: Subject,
     /// What is asked.
     pub(crate) load: Load,
     /// How many connections ask at the same time.
@@ -30,25 +30,35 @@ pub(crate) enum Load {
         /// How many people are in the ledger.
         people: u32,
     },
+    /// Reading keys of a kvstore; the bare server answers as many bytes that are always the same.
+    Gets {
+        /// How many keys.
+        keys: u32,
+    },
+    /// Writing keys of a kvstore; the bare server reads the same JSON and forgets it.
+    Puts {
+        /// How many keys.
+        keys: u32,
+    },
 }
 
 /// All rows.
 pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "transfer, in memory",
-        storage: Storage::Memory,
+        subject: Subject::Splitdim(Storage::Memory),
         load: Load::Transfers { people: 1000 },
         connections: 64,
     },
     Scenario {
         name: "transfer, on disk",
-        storage: Storage::Disk,
+        subject: Subject::Splitdim(Storage::Disk),
         load: Load::Transfers { people: 1000 },
         connections: 64,
     },
     Scenario {
         name: "accounts of 1,000 people",
-        storage: Storage::Memory,
+        subject: Subject::Splitdim(Storage::Memory),
         load: Load::Read {
             path: "/api/accounts",
             people: 1000,
@@ -57,11 +67,29 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "clear of 1,000 people",
-        storage: Storage::Memory,
+        subject: Subject::Splitdim(Storage::Memory),
         load: Load::Read {
             path: "/api/clear",
             people: 1000,
         },
+        connections: 64,
+    },
+    Scenario {
+        name: "transfer, transactionalkvstore, kvstore on disk",
+        subject: Subject::SplitdimOnKvstore("transactionalkvstore"),
+        load: Load::Transfers { people: 1000 },
+        connections: 64,
+    },
+    Scenario {
+        name: "kvstore get",
+        subject: Subject::Kvstore(Storage::Disk),
+        load: Load::Gets { keys: 1000 },
+        connections: 64,
+    },
+    Scenario {
+        name: "kvstore put, on disk",
+        subject: Subject::Kvstore(Storage::Disk),
+        load: Load::Puts { keys: 1000 },
         connections: 64,
     },
 ];

@@ -1,4 +1,4 @@
-//! The subject: the real splitdim, as it is installed.
+//! The subject: the real binaries, as they are installed.
 
 use std::process::Command;
 
@@ -7,12 +7,23 @@ use tempfile::TempDir;
 use crate::Outcome;
 use crate::server::Server;
 
-/// Where splitdim keeps its ledger.
+/// What is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Subject {
+    /// Splitdim with a ledger of its own.
+    Splitdim(Storage),
+    /// Splitdim in this mode, on a kvstore that keeps its data on disk.
+    SplitdimOnKvstore(&'static str),
+    /// A kvstore alone.
+    Kvstore(Storage),
+}
+
+/// Where the data is kept.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Storage {
     /// `--in-memory`: gone when the process ends.
     Memory,
-    /// `--data`: every answered transfer is on disk.
+    /// `--data`: everything that was answered is on disk.
     Disk,
 }
 
@@ -20,21 +31,57 @@ pub(crate) enum Storage {
 /// directory is often kept in memory, where a sync costs nothing.
 pub(crate) const DATA_PARENT: &str = env!("CARGO_TARGET_TMPDIR");
 
-/// Starts splitdim with an empty ledger.
-pub(crate) fn start(storage: Storage) -> Outcome<Server> {
+impl Subject {
+    /// Whether it has a ledger whose balances can be looked at.
+    pub(crate) fn has_ledger(self) -> bool {
+        !matches!(self, Self::Kvstore(_))
+    }
+
+    /// Starts its processes, with nothing in them. The first is the one that is asked.
+    pub(crate) fn start(self) -> Outcome<Vec<Server>> {
+        match self {
+            Self::Splitdim(storage) => Ok(vec![splitdim(&[], Some(storage))?]),
+            Self::Kvstore(storage) => Ok(vec![kvstore(storage)?]),
+            Self::SplitdimOnKvstore(mode) => {
+                let kvstore = kvstore(Storage::Disk)?;
+                let address = kvstore.address.to_string();
+                Ok(vec![
+                    splitdim(&["--mode", mode, "--addr", &address], None)?,
+                    kvstore,
+                ])
+            }
+        }
+    }
+}
+
+fn splitdim(arguments: &[&str], storage: Option<Storage>) -> Outcome<Server> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_splitdim"));
+    command.args(arguments);
+    start("splitdim", command, storage)
+}
+
+fn kvstore(storage: Storage) -> Outcome<Server> {
+    start(
+        "kvstore",
+        Command::new(env!("CARGO_BIN_EXE_kvstore")),
+        Some(storage),
+    )
+}
+
+fn start(name: &'static str, mut command: Command, storage: Option<Storage>) -> Outcome<Server> {
     command.args(["--listen", "127.0.0.1:0", "--log-format", "text"]);
     let data = match storage {
-        Storage::Memory => {
+        None => None,
+        Some(Storage::Memory) => {
             command.arg("--in-memory");
             None
         }
-        Storage::Disk => {
+        Some(Storage::Disk) => {
             let data = TempDir::new_in(DATA_PARENT)
                 .map_err(|error| format!("no data directory in {DATA_PARENT}: {error}"))?;
             command.arg("--data").arg(data.path());
             Some(data)
         }
     };
-    Server::start("splitdim", &mut command, data)
+    Server::start(name, &mut command, data)
 }

@@ -13,6 +13,9 @@ const GRACE: Duration = Duration::from_secs(20);
 /// Builds the transfers.
 const TRANSFER_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/transfer.lua");
 
+/// Builds gets and puts.
+const KVSTORE_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/kvstore.lua");
+
 /// One run of wrk.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
@@ -22,8 +25,21 @@ pub(crate) struct Run {
     pub(crate) connections: u32,
     /// For how long.
     pub(crate) seconds: u64,
-    /// Transfers among so many people; else plain GETs.
-    pub(crate) transfers_among: Option<u32>,
+    /// What is asked there.
+    pub(crate) requests: Requests,
+}
+
+/// What the requests of a run are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Requests {
+    /// The same GET again and again.
+    Same,
+    /// Transfers among so many people.
+    Transfers(u32),
+    /// Gets of so many keys.
+    Gets(u32),
+    /// Puts of so many keys.
+    Puts(u32),
 }
 
 /// What wrk has counted.
@@ -78,13 +94,18 @@ impl Run {
             .arg(format!("-d{}s", self.seconds))
             .stdin(Stdio::null())
             .stdout(Stdio::piped());
-        if self.transfers_among.is_some() {
-            command.args(["-s", TRANSFER_SCRIPT]);
-        }
-        command.arg(&self.url);
-        if let Some(people) = self.transfers_among {
-            command.arg("--").arg(people.to_string());
-        }
+        match self.requests {
+            Requests::Same => command.arg(&self.url),
+            Requests::Transfers(people) => command
+                .args(["-s", TRANSFER_SCRIPT, &self.url, "--"])
+                .arg(people.to_string()),
+            Requests::Gets(keys) => command
+                .args(["-s", KVSTORE_SCRIPT, &self.url, "--", "get"])
+                .arg(keys.to_string()),
+            Requests::Puts(keys) => command
+                .args(["-s", KVSTORE_SCRIPT, &self.url, "--", "put"])
+                .arg(keys.to_string()),
+        };
         command
     }
 }

@@ -173,7 +173,7 @@ impl Task {
     ///
     /// [`Mistakes`] names every setting that cannot be.
     pub fn from_process() -> Result<Self, Mistakes> {
-        let Arguments { command, serve } = Arguments::parse();
+        let Arguments { command, serve } = super::read();
         match command {
             Some(command) => Ok(Self::Command(command)),
             None => Settings::new(serve).map(Self::Serve),
@@ -186,10 +186,6 @@ impl Settings {
         let mut mistakes = Mistakes::default();
         let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
         let listen = mistakes.note("--listen", values::address(&arguments.listen));
-        let fault_injection = mistakes.note(
-            "--fault-injection",
-            values::boolean(&arguments.fault_injection),
-        );
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
             &mut mistakes,
@@ -202,7 +198,7 @@ impl Settings {
             Some(Self {
                 data: (!in_memory?).then_some(arguments.data),
                 listen: listen?,
-                fault_injection: fault_injection?,
+                fault_injection: values::is_set(&arguments.fault_injection),
                 log_format: log_format?,
                 limits: limits?,
                 threads: values::threads(threads?),

@@ -138,7 +138,7 @@ impl Settings {
     ///
     /// [`Mistakes`] names every setting that cannot be.
     pub fn from_process() -> Result<Self, Mistakes> {
-        Self::new(Arguments::parse())
+        Self::new(super::read())
     }
 
     fn new(arguments: Arguments) -> Result<Self, Mistakes> {

@@ -16,6 +16,11 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Whether something was asked for in whatever words, and not refused.
+pub(super) fn is_set(text: &str) -> bool {
+    boolean(text).unwrap_or(true)
+}
+
 /// `host:port`, as both binding and connecting take it.
 pub(super) fn address(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {

@@ -12,6 +12,7 @@ use super::body::InvalidTransfer;
 use crate::kv::KvError;
 use crate::ledger::{MAX_BALANCE, Unbalanced};
 use crate::pipeline::TransferError;
+use crate::telemetry::Chain;
 use crate::web::Problem;
 
 /// Why a request failed.
@@ -73,25 +74,25 @@ fn problem(error: Error) -> Problem {
         ),
         Error::Transfer(error) => transfer(error),
         Error::Read(error) => {
-            tracing::error!(%error, "the accounts could not be read");
+            tracing::error!(error = %Chain(&error), "the accounts could not be read");
             Problem::new(
                 UNAVAILABLE,
                 "The ledger cannot be read at the moment; please try again.",
             )
         }
         Error::Reset(error @ KvError::Unknown(_)) => {
-            tracing::error!(%error, "it is not known whether the ledger was reset");
+            tracing::error!(error = %Chain(&error), "it is not known whether the ledger was reset");
             Problem::new(
                 UNAVAILABLE,
                 "It is not known whether the ledger was reset; please look at the accounts.",
             )
         }
         Error::Reset(error) => {
-            tracing::error!(%error, "the ledger was not reset");
+            tracing::error!(error = %Chain(&error), "the ledger was not reset");
             Problem::new(UNAVAILABLE, "The ledger was not reset; please try again.")
         }
         Error::Unbalanced(error) => {
-            tracing::error!(%error, "the ledger is broken");
+            tracing::error!(error = %Chain(&error), "the ledger is broken");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The balances do not sum to zero, so there is no way to clear them. The operator must repair the ledger.",
@@ -115,7 +116,7 @@ fn transfer(error: TransferError) -> Problem {
         )
         .with("field", "amount"),
         TransferError::Unreadable { ref person } => {
-            tracing::error!(%error, "a transfer was refused");
+            tracing::error!(error = %Chain(&error), "a transfer was refused");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("What the store holds for \"{person}\" is no balance. The operator must repair the ledger."),
@@ -123,7 +124,7 @@ fn transfer(error: TransferError) -> Problem {
             .with("outcome", "not_applied")
         }
         TransferError::NotApplied { id, .. } => {
-            tracing::warn!(%error, "a transfer was not made");
+            tracing::warn!(error = %Chain(&error), "a transfer was not made");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The transfer was not made, since the ledger could not be written; please try again.",
@@ -132,7 +133,7 @@ fn transfer(error: TransferError) -> Problem {
             .with("id", id.to_string())
         }
         TransferError::Unknown { id, .. } => {
-            tracing::error!(%error, "the outcome of a transfer is not known");
+            tracing::error!(error = %Chain(&error), "the outcome of a transfer is not known");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "It is not known yet whether the transfer was made; please look at the balances before you repeat it.",

@@ -5,13 +5,13 @@ use tower::BoxError;
 pub enum KvError {
     /// The write was refused, since what it was based on has changed. Where requests cross a
     /// network this may be the second arrival of a write whose first was made: read again.
-    #[error("conflict: {0}")]
-    Conflict(Conflict),
+    #[error("conflict")]
+    Conflict(#[source] Conflict),
     /// The request certainly had no effect.
-    #[error("the store is not available: {0}")]
+    #[error("the store is not available")]
     Unavailable(#[source] BoxError),
     /// A write may have been made, or may yet be.
-    #[error("the outcome of a write is not known: {0}")]
+    #[error("the outcome of a write is not known")]
     Unknown(#[source] BoxError),
     /// The request can never succeed as it stands. It had no effect.
     #[error("invalid request to the store: {0}")]

@@ -10,6 +10,7 @@ use crate::config::kvstore::Command;
 use crate::kv::{Kv, KvClient, KvService, Listed, Range};
 use crate::process::Failure;
 use crate::store::{self, Backend, Disk, Dump, DumpWriter};
+use crate::telemetry::Chain;
 
 /// How long a running server may take to send everything.
 const EXPORT_WITHIN: Duration = Duration::from_secs(600);
@@ -45,7 +46,7 @@ async fn export_running(address: &str) -> Result<(), Failure> {
         .list(Range::default(), None)
         .await;
     let Listed::Entries(entries, stamp) =
-        listed.map_err(|error| format!("cannot read {address}: {error}"))?
+        listed.map_err(|error| format!("cannot read {address}: {}", Chain(&error)))?
     else {
         return Err("the server claims that nothing has changed since nothing".into());
     };

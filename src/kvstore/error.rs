@@ -7,6 +7,7 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
 use crate::kv::{Conflict, KvError};
+use crate::telemetry::Chain;
 use crate::web::Problem;
 
 /// Why a request failed.
@@ -53,14 +54,14 @@ fn problem(error: Error) -> Problem {
             format!("The write cannot be made: {reason}."),
         ),
         Error::Store(error @ KvError::Unavailable(_)) => {
-            tracing::error!(%error, "a request was not served");
+            tracing::error!(error = %Chain(&error), "a request was not served");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The store cannot do this now; nothing was changed.",
             )
         }
         Error::Store(error @ KvError::Unknown(_)) => {
-            tracing::error!(%error, "the outcome of a write is not known");
+            tracing::error!(error = %Chain(&error), "the outcome of a write is not known");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "It is not known whether the write was made.",

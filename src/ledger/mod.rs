@@ -4,6 +4,8 @@ mod account;
 mod amount;
 mod name;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub use account::Account;

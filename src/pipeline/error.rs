@@ -21,7 +21,7 @@ pub enum TransferError {
         person: String,
     },
     /// It was certainly not made: another attempt is safe.
-    #[error("transfer {id} was not made: {cause}")]
+    #[error("transfer {id} was not made")]
     NotApplied {
         /// The transfer.
         id: Uuid,
@@ -30,7 +30,7 @@ pub enum TransferError {
         cause: BoxError,
     },
     /// It may have been made, or may yet be.
-    #[error("it is not known whether transfer {id} was made: {cause}")]
+    #[error("it is not known whether transfer {id} was made")]
     Unknown {
         /// The transfer.
         id: Uuid,
@@ -64,7 +64,7 @@ impl TransferError {
             },
             cause if doubt => Self::Unknown {
                 id,
-                cause: cause.to_string().into(),
+                cause: cause.into(),
             },
             Cause::OutOfRange { person } => Self::OutOfRange {
                 person: person.to_string(),
@@ -78,7 +78,7 @@ impl TransferError {
             },
             Cause::Undone => Self::NotApplied {
                 id,
-                cause: Cause::Undone.to_string().into(),
+                cause: Cause::Undone.into(),
             },
         }
     }

@@ -11,6 +11,8 @@ mod error;
 mod posting;
 mod reader;
 mod record;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 use std::time::Duration;
@@ -42,18 +44,23 @@ pub struct Patience {
     pub errors: Backoff,
     /// Delays after conflicts.
     pub conflicts: Conflicts,
+    /// No attempt begins later than this after the first one that failed: the rest of the client's
+    /// waiting is left for that attempt, and for making its outcome certain.
+    pub try_within: Duration,
     /// How long a client waits for the outcome of its transfer.
     pub answer_within: Duration,
 }
 
 impl Default for Patience {
-    /// Six retries of errors (base 150 ms, cap 2 s, full jitter); an answer within 4 s.
+    /// Six retries of errors (base 150 ms, cap 2 s, full jitter), begun within 2.5 s; an answer
+    /// within 4 s.
     fn default() -> Self {
         let errors = Backoff::new(Duration::from_millis(150), Duration::from_secs(2), 1.0, 6)
             .expect("the constants are in range");
         Self {
             errors,
             conflicts: Conflicts::default(),
+            try_within: Duration::from_millis(2500),
             answer_within: Duration::from_secs(4),
         }
     }
@@ -80,11 +87,10 @@ impl Ledger {
             // When the tries are used up: makes certain that it will not happen, or says unknown.
             .layer(ConcludeLayer::new(kv.clone()))
             // Reads again, decides again; conflicts at once, errors after a while.
-            .layer(RetryLayer::new(Policy::new(
-                ByOutcome,
-                patience.errors,
-                patience.conflicts,
-            )))
+            .layer(RetryLayer::new(
+                Policy::new(ByOutcome, patience.errors, patience.conflicts)
+                    .within(patience.try_within),
+            ))
             // One attempt: read both, decide, write both and the record at once.
             .service(Transaction::new(kv.clone()));
         Self {

@@ -25,12 +25,16 @@ use tower::util::MapResponseLayer;
 use tower::{Layer, Service};
 
 use activity::Activities;
-use listener::Listener;
+use listener::{Door, Listener};
 pub use stop::stop_signal;
 pub use until_written::until_written;
 
 /// How long clients are given to notice that they must close their connections.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long those who came last are given to be read: a connection on which nothing was read yet is
+/// closed by a graceful shutdown, whatever its client has sent.
+const LAST_CALL: Duration = Duration::from_millis(200);
 
 /// What a server allows its clients, and itself at the end.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +70,8 @@ pub enum ServeError {
 ///
 /// After the stop, answers ask clients to close their connections, and for up to a second new ones
 /// are still served: so nobody's request meets a connection that is just being closed. Then the
-/// listener is closed, and idle connections with it.
+/// listener is closed, after those who wait before it were let in; and a moment later, when their
+/// requests were read, the idle connections are.
 ///
 /// # Errors
 ///
@@ -87,7 +92,8 @@ where
     let stopped = Arc::new(Notify::new());
 
     let app = say_farewell(Arc::clone(&leaving)).layer(app);
-    let listener = Listener::new(listener, limits, Arc::clone(&activities));
+    let door = Arc::new(Door::default());
+    let listener = Listener::new(listener, Arc::clone(&door), limits, Arc::clone(&activities));
     let farewell = {
         let (activities, stopped) = (Arc::clone(&activities), Arc::clone(&stopped));
         async move {
@@ -100,6 +106,8 @@ where
             leaving.store(true, Ordering::Relaxed);
             stopped.notify_one();
             let _ = timeout(FAREWELL, activities.none_left()).await;
+            door.close().await;
+            let _ = timeout(LAST_CALL, activities.none_left()).await;
         }
     };
     let finished = async {

@@ -4,7 +4,7 @@ use super::Refusal;
 
 /// The place where the store is kept could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {action} {}: {source}", path.display())]
+#[error("cannot {action} {}: {source}{}", path.display(), what_to_do(&**source))]
 pub struct Fault {
     action: &'static str,
     path: PathBuf,
@@ -93,11 +93,20 @@ pub enum OpenError {
     Fault(#[from] Fault),
 }
 
+fn what_to_do(source: &(dyn std::error::Error + 'static)) -> String {
+    let error = source.downcast_ref::<std::io::Error>();
+    error.map_or_else(String::new, |error| format!("; {}", advice(error)))
+}
+
 fn advice(error: &std::io::Error) -> &'static str {
-    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    use std::io::ErrorKind::{
+        AlreadyExists, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
     match error.kind() {
         StorageFull | QuotaExceeded => "free some space, then start again",
         PermissionDenied => "make it writable for this user, or choose another data directory",
+        AlreadyExists | NotADirectory => "choose another data directory",
         ReadOnlyFilesystem => "choose a data directory on a writable file system",
         _ => "check the disk and the data directory, then start again",
     }

@@ -4,7 +4,7 @@
 //! Store (handle) ──► Shared: queue to the writer, newest snapshot
 //!                       │
 //!                    Writer: takes all waiting writes, decides them in order (state.rs),
-//!                            makes them durable in one commit (a Backend: disk.rs, memory.rs),
+//!                            makes them durable in one commit (a Backend: disk/, memory.rs),
 //!                            publishes the snapshot, then answers everybody
 //! ```
 //!

@@ -5,10 +5,10 @@ use axum::http::HeaderMap;
 /// believed (Fetch Metadata Request Headers, W3C).
 #[must_use]
 pub fn is_wanted(headers: &HeaderMap) -> bool {
-    let own_site = match headers.get("sec-fetch-site") {
-        None => true,
-        Some(site) => site == "same-origin" || site == "none",
-    };
+    let sites = headers.get_all("sec-fetch-site");
+    let own_site = sites
+        .iter()
+        .all(|site| site == "same-origin" || site == "none");
     let prefetch = headers.get_all("sec-purpose").iter().any(|purpose| {
         purpose
             .as_bytes()

@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -45,7 +45,9 @@ pub struct Policy<C, R = HasherRng> {
     classify: C,
     errors: Delays,
     conflicts: Delays,
+    conflicts_within: Duration,
     within: Duration,
+    first_failure: Option<Instant>,
     first_conflict: Option<Instant>,
     random: Arc<Mutex<R>>,
 }
@@ -64,9 +66,21 @@ impl<C, R: Rng> Policy<C, R> {
             classify,
             errors: errors.delays(),
             conflicts: conflicts.backoff.delays(),
-            within: conflicts.within,
+            conflicts_within: conflicts.within,
+            within: Duration::MAX,
+            first_failure: None,
             first_conflict: None,
             random: Arc::new(Mutex::new(random)),
+        }
+    }
+
+    /// The same, but without a retry that would begin later than `limit` after the first failure of a
+    /// request: so that the last failure is told to whoever still waits for it.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self {
+            within: limit,
+            ..self
         }
     }
 
@@ -82,7 +96,7 @@ impl<C, R: Rng> Policy<C, R> {
                 self.first_conflict = Some(Instant::now());
                 Some(Duration::ZERO)
             }
-            Some(first) if first.elapsed() < self.within => self
+            Some(first) if first.elapsed() < self.conflicts_within => self
                 .conflicts
                 .next(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner)),
             Some(_) => None,
@@ -109,6 +123,10 @@ where
             Class::Conflict => self.after_conflict(),
             Class::NotDone | Class::Unknown => self.after_error(),
         }?;
+        let first_failure = *self.first_failure.get_or_insert_with(Instant::now);
+        if first_failure.elapsed().saturating_add(delay) > self.within {
+            return None;
+        }
         self.classify.again(request, class);
         Some(Waiting::new(delay))
     }
@@ -124,7 +142,9 @@ impl<C: Clone, R> Clone for Policy<C, R> {
             classify: self.classify.clone(),
             errors: self.errors.clone(),
             conflicts: self.conflicts.clone(),
+            conflicts_within: self.conflicts_within,
             within: self.within,
+            first_failure: self.first_failure,
             first_conflict: self.first_conflict,
             random: Arc::clone(&self.random),
         }
@@ -143,11 +163,13 @@ impl<C: fmt::Debug, R> fmt::Debug for Policy<C, R> {
 }
 
 pin_project! {
-    /// Ends when the next attempt is due.
+    /// Ends when the next attempt is due. Where that is at once, other tasks get a turn first: so a
+    /// service that fails without waiting cannot keep a thread to itself.
     #[derive(Debug)]
     pub struct Waiting {
         #[pin]
         sleep: Option<Sleep>,
+        yielded: bool,
     }
 }
 
@@ -155,6 +177,7 @@ impl Waiting {
     fn new(delay: Duration) -> Self {
         Self {
             sleep: (!delay.is_zero()).then(|| sleep(delay)),
+            yielded: false,
         }
     }
 }
@@ -163,9 +186,15 @@ impl Future for Waiting {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(sleep) = self.project().sleep.as_pin_mut() {
-            ready!(sleep.poll(cx));
+        let this = self.project();
+        if let Some(sleep) = this.sleep.as_pin_mut() {
+            return sleep.poll(cx);
         }
-        Poll::Ready(())
+        if *this.yielded {
+            return Poll::Ready(());
+        }
+        *this.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }

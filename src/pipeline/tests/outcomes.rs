@@ -1,0 +1,196 @@
+//! Directed schedules: the answer to each request of a transfer is lost, each on its own and all
+//! together.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use resilient::detach::Tracker;
+use tower::{Service, ServiceExt};
+
+use super::faulty::{Fate, faulty};
+use crate::kv::{Kv, KvRequest, KvService, Put, spawn_embedded};
+use crate::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use crate::pipeline::{Ledger, Patience, TransferError};
+use crate::store::Memory;
+
+#[tokio::test(start_paused = true)]
+async fn the_client_sees_200_whichever_answers_are_lost() {
+    // Bit i: the answer to write i is lost. Three in a row are absorbed.
+    for lost in 0..0b111_u32 {
+        let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+        let mut writes = 0;
+        let network = faulty(store.clone(), move |request| {
+            let write = matches!(
+                request,
+                KvRequest::Transaction { .. } | KvRequest::Put { .. }
+            );
+            let fate = match write && lost & 1 << writes != 0 {
+                true => Fate::Unanswered,
+                false => Fate::Fine,
+            };
+            writes += u32::from(write);
+            (fate, Duration::ZERO)
+        });
+        let ledger = ledger(network);
+        ledger.transfer(transfer("a", "b", 5)).await.unwrap();
+        assert_eq!(
+            balances(&ledger).await,
+            [("a".into(), 5), ("b".into(), -5)],
+            "{lost:03b}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_was_given_up_never_happens_later() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    // Every transaction comes too late; the tombstone comes in time.
+    let network = faulty(store.clone(), |request| match request {
+        KvRequest::Transaction { .. } => (Fate::Late, Duration::from_millis(200)),
+        _ => (Fate::Fine, Duration::ZERO),
+    });
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(balances(&ledger(store)).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_know_is_answered_unknown() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let network = faulty(store, |request| match request {
+        KvRequest::Get { .. } => (Fate::Fine, Duration::ZERO),
+        _ => (Fate::Lost, Duration::ZERO),
+    });
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let network = faulty(store, |_| (Fate::Refused, Duration::ZERO));
+    let begun = tokio::time::Instant::now();
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(
+        balances(&ledger(store)).await,
+        [("a".into(), 5), ("b".into(), -5)]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    ledger(store.clone())
+        .transfer(transfer("a", "b", 7))
+        .await
+        .unwrap();
+    // The reset comes between the reads and the first write.
+    let resetting = store.clone();
+    let met = Arc::new(AtomicBool::new(false));
+    let network = KvService::new(tower::service_fn(move |request: KvRequest| {
+        let write = matches!(request, KvRequest::Transaction { .. });
+        let reset = write && !met.swap(true, Ordering::Relaxed);
+        let mut store = resetting.clone();
+        async move {
+            if reset {
+                store.ready().await?.call(KvRequest::Reset).await?;
+            }
+            store.ready().await?.call(request).await
+        }
+    }));
+    ledger(network)
+        .transfer(transfer("a", "b", 5))
+        .await
+        .unwrap();
+    assert_eq!(
+        balances(&ledger(store)).await,
+        [("a".into(), 5), ("b".into(), -5)]
+    );
+}
+
+#[tokio::test]
+async fn a_balance_stays_within_what_is_counted() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let ledger = ledger(store);
+    ledger
+        .transfer(transfer("a", "b", MAX_BALANCE))
+        .await
+        .unwrap();
+    for (sender, receiver) in [("a", "c"), ("c", "b")] {
+        let answer = ledger.transfer(transfer(sender, receiver, 1)).await;
+        assert!(
+            matches!(answer, Err(TransferError::OutOfRange { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(
+        balances(&ledger).await,
+        [("a".into(), MAX_BALANCE), ("b".into(), -MAX_BALANCE)]
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_balance_is_never_overwritten() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let kv = Kv::new(store.clone());
+    let foreign = Put {
+        key: "a".into(),
+        value: "seven".into(),
+        version: 0,
+    };
+    kv.put(foreign, None).await.unwrap();
+    let ledger = ledger(store);
+    for (sender, receiver) in [("a", "b"), ("b", "a")] {
+        let answer = ledger.transfer(transfer(sender, receiver, 1)).await;
+        assert!(
+            matches!(answer, Err(TransferError::Unreadable { .. })),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(&*kv.get("a".into()).await.unwrap().0.value, "seven");
+    assert_eq!(balances(&ledger).await, []);
+}
+
+fn ledger(store: KvService) -> Ledger {
+    Ledger::transactional(store, Patience::default(), Tracker::new())
+}
+
+async fn balances(ledger: &Ledger) -> Vec<(String, i64)> {
+    let view = ledger.view().await.unwrap();
+    view.accounts()
+        .iter()
+        .map(|account| (account.holder.to_string(), account.balance))
+        .collect()
+}
+
+fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
+    let name = |text| Name::new(text).unwrap();
+    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
+}

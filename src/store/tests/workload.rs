@@ -1,0 +1,135 @@
+//! Commits that a seed makes up, and what a store holds after each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::chance::Chance;
+use super::device::Device;
+use super::{
+    Disk, Entry, Fault, Snapshot, Stamp, Store, Write, WriteError, everything, put, puts,
+    with_store, write_at_once,
+};
+
+/// Everything that a store holds, its stamp included.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub(super) struct Content {
+    stamp: Stamp,
+    entries: Vec<Entry>,
+}
+
+impl Content {
+    pub(super) fn of(snapshot: &impl Snapshot) -> Self {
+        Self {
+            stamp: snapshot.stamp(),
+            entries: everything(snapshot),
+        }
+    }
+}
+
+/// In short: the values are long.
+impl fmt::Debug for Content {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.entries.iter();
+        formatter
+            .debug_struct("Content")
+            .field("stamp", &self.stamp)
+            .field(
+                "versions",
+                &rows.map(|row| (&row.key, row.version)).collect::<Vec<_>>(),
+            )
+            .finish_non_exhaustive()
+    }
+}
+
+/// Batches of writes; each is one commit, and is sent when the one before it was answered.
+#[derive(Debug)]
+pub(super) struct Workload {
+    pub(super) commits: Vec<Vec<Write>>,
+    /// What the store holds before the first commit, after it, and so on.
+    pub(super) contents: Vec<Content>,
+}
+
+impl Workload {
+    /// `count` commits on top of `content`: of few keys, of values from none to some pages long,
+    /// some of them resets.
+    pub(super) fn new(content: Content, count: usize, chance: &mut Chance) -> Self {
+        let mut stamp = content.stamp;
+        let mut rows: BTreeMap<_, _> = content
+            .entries
+            .iter()
+            .map(|entry| (entry.key.to_string(), entry.clone()))
+            .collect();
+        let mut contents = vec![content];
+        let commits = (0..count)
+            .map(|_| {
+                let writes = if chance.percent(5) {
+                    rows.clear();
+                    stamp.epoch += 1;
+                    vec![Write::Reset]
+                } else {
+                    (0..=chance.below(4))
+                        .map(|_| transaction(&mut rows, chance))
+                        .collect()
+                };
+                stamp.revision += writes.len() as u64;
+                contents.push(Content {
+                    stamp,
+                    entries: rows.values().cloned().collect(),
+                });
+                writes
+            })
+            .collect();
+        Self { commits, contents }
+    }
+
+    /// Makes the commits, until one fails; `answered` is called after each that was acknowledged.
+    /// The store is closed at the end.
+    pub(super) fn run(&self, disk: Disk, mut answered: impl FnMut()) -> Result<(), Fault> {
+        let work = async |store: Store<Disk>| {
+            for writes in &self.commits {
+                let results = write_at_once(&store, writes.clone()).await;
+                if results.iter().any(Result::is_err) {
+                    let late = store.write(puts([put("late", "", 0)])).await;
+                    for result in results.into_iter().chain([late]) {
+                        let unknown = matches!(result, Err(WriteError::Lost | WriteError::Closed));
+                        assert!(unknown, "answered after a failure: {result:?}");
+                    }
+                    return;
+                }
+                answered();
+            }
+        };
+        with_store(disk, work).1
+    }
+}
+
+/// A device that holds an empty store.
+pub(super) fn new_device() -> Device {
+    let device = Device::default();
+    Disk::create_on(device.clone()).unwrap();
+    device
+}
+
+pub(super) fn open(device: &Device) -> Disk {
+    Disk::on(device.clone(), device.directory()).unwrap()
+}
+
+fn transaction(rows: &mut BTreeMap<String, Entry>, chance: &mut Chance) -> Write {
+    let first = chance.below(12);
+    let written: Vec<_> = (0..=chance.below(3))
+        .map(|number| {
+            let key = format!("key {}", (first + number) % 12);
+            let length = chance.one_of([0, 1, 10, 100, 1_000, 5_000, 30_000]);
+            let letter = chance.one_of(["a", "ä", "\0", "\n"]);
+            let value = letter.repeat(chance.below(length + 1));
+            let row = rows
+                .entry(key.clone())
+                .or_insert_with(|| super::entry(&key, "", 0));
+            let put = put(&key, &value, row.version);
+            row.version += 1;
+            row.value = value.into();
+            put
+        })
+        .collect();
+    puts(written)
+}
