@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -118,7 +117,8 @@ impl KvClient {
             return Ok(KvResponse::Unchanged);
         }
         let (mut entries, stamp): (Vec<Entry>, _) = decode(response).await?;
-        // A store that knows no ranges has sent everything.
+        // A store that knows no ranges has sent everything, in whatever order.
+        entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
         entries.retain(|entry| range.contains(&entry.key));
         entries.truncate(range.limit.unwrap_or(usize::MAX));
         Ok(KvResponse::List { entries, stamp })
@@ -204,7 +204,8 @@ async fn decode<T: DeserializeOwned>(
 async fn write(request: RequestBuilder) -> Result<KvResponse, KvError> {
     let response = match request.send().await {
         Ok(response) => response,
-        Err(error) if never_sent(&error) => return Err(KvError::Unavailable(error.into())),
+        // It could not connect, so no byte of the request was sent.
+        Err(error) if error.is_connect() => return Err(KvError::Unavailable(error.into())),
         Err(error) => return Err(KvError::Unknown(error.into())),
     };
     let status = response.status();
@@ -234,21 +235,6 @@ async fn conflict(response: reqwest::Response) -> Conflict {
         Ok(Moved { epoch }) => Conflict::Epoch { current: epoch },
         Err(_) => Conflict::Version,
     }
-}
-
-/// Whether an error says for certain that no byte of the request was sent: it could not connect.
-fn never_sent(error: &reqwest_middleware::Error) -> bool {
-    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error
-            .downcast_ref::<reqwest::Error>()
-            .is_some_and(reqwest::Error::is_connect)
-        {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }
 
 /// When an answer was true, as far as its headers tell.

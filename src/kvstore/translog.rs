@@ -140,3 +140,87 @@ fn apply(rows: &mut BTreeMap<Key, Versioned>, put: Put) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn puts_transactions_and_resets_are_replayed_in_order() {
+        let replayed = replay_text(concat!(
+            "1\tput\t{\"key\":\"a b\",\"value\":\"1 2\",\"version\":0}\n",
+            "2\tput\t{\"key\":\"a b\",\"value\":\"\",\"version\":1}\n",
+            "3\treset\t\n",
+            "4\treset\n",
+            "5\ttransaction\t[{\"key\":\"a b\",\"value\":\"3\\t4\"},{\"key\":\"c\"}]\n",
+            "6\tput\t{\"key\":\"c\",\"value\":\"5\",\"version\":1}",
+        ));
+        assert_eq!(replayed.complaints, []);
+        assert_eq!(rows(&replayed), [("a b", "3\t4", 1), ("c", "5", 2)]);
+        assert_eq!(replayed.dump.stamp.epoch, 2);
+    }
+
+    #[test]
+    fn a_line_that_comes_late_is_left_out_and_one_that_comes_early_is_taken() {
+        let replayed = replay_text(concat!(
+            "1\tput\t{\"key\":\"a\",\"value\":\"new\",\"version\":1}\n",
+            "2\tput\t{\"key\":\"a\",\"value\":\"old\",\"version\":0}\n",
+            "3\tput\t{\"key\":\"a\",\"value\":\"same\",\"version\":1}\n",
+            "4\ttransaction\t[{\"key\":\"a\",\"version\":1},{\"key\":\"b\",\"version\":9}]\n",
+        ));
+        assert_eq!(lines(&replayed), [1, 2, 3, 4, 4]);
+        assert_eq!(rows(&replayed), [("a", "new", 2), ("b", "", 10)]);
+    }
+
+    #[test]
+    fn lines_that_are_none_are_complained_of_and_the_rest_is_taken() {
+        let mut log = b"1\tput\t{\"key\":\"a\"}\n\xff\n\n".to_vec();
+        for wrong in [
+            "put\t{}",
+            "x\tput\t{\"key\":\"b\"}",
+            "1 put {\"key\":\"b\"}",
+            "1\tput",
+            "1\tput\t[]",
+            "1\tput\t{\"key\":\"\"}",
+            "1\tput\t{\"key\":\"b\",\"version\":18446744073709551615}",
+            "1\tput\t{\"key\":\"b\",\"value\":7}",
+            "1\ttransaction\t{\"key\":\"b\"}",
+            "1\tRESET\t",
+            "1\tput\t{\"key\":\"b\",",
+        ] {
+            log.extend_from_slice(wrong.as_bytes());
+            log.push(b'\n');
+        }
+        let replayed = replay(&log[..]).unwrap();
+        assert_eq!(lines(&replayed), (2..=14).collect::<Vec<_>>());
+        assert_eq!(rows(&replayed), [("a", "", 1)]);
+    }
+
+    #[test]
+    fn lines_may_be_very_long() {
+        let value = "x y ".repeat(100_000);
+        let replayed = replay_text(&format!(
+            "1\tput\t{{\"key\":\"a\",\"value\":\"{value}\"}}\n"
+        ));
+        assert_eq!(rows(&replayed), [("a", &*value, 1)]);
+    }
+
+    fn replay_text(log: &str) -> Replayed {
+        replay(log.as_bytes()).expect("memory can be read")
+    }
+
+    fn lines(replayed: &Replayed) -> Vec<u64> {
+        replayed
+            .complaints
+            .iter()
+            .map(|complaint| complaint.line)
+            .collect()
+    }
+
+    fn rows(replayed: &Replayed) -> Vec<(&str, &str, u64)> {
+        let entries = replayed.dump.entries.iter();
+        entries
+            .map(|entry| (&*entry.key, &*entry.value, entry.version))
+            .collect()
+    }
+}

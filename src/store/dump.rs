@@ -120,14 +120,15 @@ impl Dump {
         }
         let mut entries: Vec<Entry> = Vec::new();
         let mut seen: HashSet<Key> = HashSet::new();
-        for (text, line) in lines {
+        while let Some((text, line)) = lines.next() {
             let text = text?;
             if let Ok(Tail { entries: promised }) = serde_json::from_str(&text) {
-                let whole = promised == entries.len() as u64;
-                return if whole {
-                    Ok(Self { stamp, entries })
-                } else {
-                    Err(DumpError::CutOff)
+                if promised != entries.len() as u64 {
+                    return Err(DumpError::CutOff);
+                }
+                return match lines.next() {
+                    None => Ok(Self { stamp, entries }),
+                    Some((_, line)) => Err(DumpError::AfterEnd { line }),
                 };
             }
             let entry: Entry = serde_json::from_str(&text).map_err(|_| DumpError::Line { line })?;
@@ -163,7 +164,89 @@ pub enum DumpError {
     /// The last line is missing, or others are.
     #[error("it was cut off: the last line must say how many entries there are")]
     CutOff,
+    /// Something stands after the last line, which would be left out.
+    #[error("line {line} comes after its end: it must be one export, and nothing else")]
+    AfterEnd {
+        /// Its number, from 1.
+        line: u64,
+    },
     /// The operating system's.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = r#"{"format":"splitdim-store","version":1,"epoch":2,"revision":7}"#;
+
+    #[test]
+    fn what_is_written_can_be_read() {
+        let dump = Dump {
+            stamp: Stamp {
+                epoch: 2,
+                revision: 7,
+            },
+            entries: vec![entry("a", "1", 3), entry("b \n\u{2028}\"", "", u64::MAX)],
+        };
+        let mut text = Vec::new();
+        let mut writer = DumpWriter::new(&mut text, dump.stamp).unwrap();
+        for entry in &dump.entries {
+            writer.entry(entry).unwrap();
+        }
+        assert_eq!(writer.finish().unwrap(), 2);
+        assert_eq!(Dump::read(&text[..]).unwrap(), dump);
+        // Cut off anywhere, it is none; but the last line break tells nothing.
+        for length in 0..text.len() - 1 {
+            assert!(Dump::read(&text[..length]).is_err(), "at {length}");
+        }
+        assert_eq!(Dump::read(&text[..text.len() - 1]).unwrap(), dump);
+    }
+
+    #[test]
+    fn a_writer_that_was_not_finished_leaves_no_whole_dump() {
+        let mut text = Vec::new();
+        let mut writer = DumpWriter::new(&mut text, Stamp::default()).unwrap();
+        writer.entry(&entry("a", "1", 1)).unwrap();
+        assert!(matches!(Dump::read(&text[..]), Err(DumpError::CutOff)));
+    }
+
+    #[test]
+    fn a_line_that_is_no_entry_is_named() {
+        let good = r#"{"key":"a","value":"","version":1}"#;
+        for bad in [
+            "",
+            "[]",
+            r#"{"key":"","value":"","version":1}"#,
+            r#"{"key":"b","value":"","version":0}"#,
+            r#"{"key":"b","value":""}"#,
+            good,
+        ] {
+            let text = format!("{HEAD}\n{good}\n{bad}\n{{\"entries\":2}}\n");
+            let read = Dump::read(text.as_bytes());
+            assert!(
+                matches!(read, Err(DumpError::Line { line: 3 })),
+                "{bad}: {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_may_stand_after_the_end() {
+        let text = format!("{HEAD}\n{{\"entries\":0}}\n{HEAD}\n");
+        let read = Dump::read(text.as_bytes());
+        assert!(
+            matches!(read, Err(DumpError::AfterEnd { line: 3 })),
+            "{read:?}"
+        );
+    }
+
+    fn entry(key: &str, value: &str, version: u64) -> Entry {
+        Entry {
+            key: key.into(),
+            value: value.into(),
+            version,
+        }
+    }
 }

@@ -6,8 +6,10 @@
 
 pub(crate) mod exact;
 pub(crate) mod http;
+pub(crate) mod kvstore;
 pub(crate) mod load;
 pub(crate) mod process;
+pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod service;
 pub(crate) mod splitdim;
