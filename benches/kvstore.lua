@@ -4,7 +4,8 @@
 -- known without asking. Another run has other keys.
 
 local keys, put, prefix
-local sent = 0
+-- wrk asks for one request that it does not send.
+local sent = -1
 
 function init(args)
   put = args[1] == "put"

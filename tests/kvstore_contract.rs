@@ -478,44 +478,45 @@ async fn a_list_that_has_not_changed_is_not_sent_again(mut store: Store) {
 }
 
 async fn a_put_from_before_a_reset_is_refused_by_its_epoch(mut store: Store) {
-    assert_empty(
-        &store
-            .put(r#"{"key":"k","value":"1","version":0,"epoch":0}"#)
-            .await,
-    );
+    let put = |value, version, epoch: u64| {
+        format!(r#"{{"key":"k","value":"{value}","version":{version},"epoch":{epoch}}}"#)
+    };
+    let before = epoch(&mut store).await;
+    assert_empty(&store.put(&put("1", 0, before)).await);
     assert_empty(&store.get("/api/reset").await);
-    let late = r#"{"key":"k","value":"2","version":0,"epoch":0}"#;
-    let problem = assert_problem(&store.put(late).await, 428);
-    assert_eq!(problem["epoch"], 1);
+    let after = epoch(&mut store).await;
+    assert!(after > before);
+    let problem = assert_problem(&store.put(&put("2", 0, before)).await, 428);
+    assert_eq!(problem["epoch"], after);
     // One of the future likewise.
-    let early = r#"{"key":"k","value":"2","version":0,"epoch":2}"#;
-    assert_eq!(assert_problem(&store.put(early).await, 428)["epoch"], 1);
+    let problem = assert_problem(&store.put(&put("2", 0, after + 1)).await, 428);
+    assert_eq!(problem["epoch"], after);
     assert_json(&store.get("/api/list").await, "[]");
-    assert_empty(
-        &store
-            .put(r#"{"key":"k","value":"2","version":0,"epoch":1}"#)
-            .await,
-    );
+    assert_empty(&store.put(&put("2", 0, after)).await);
     // Which is what old clients send.
     assert_empty(&store.put(r#"{"key":"k","value":"3","version":1}"#).await);
 }
 
 async fn a_transaction_from_before_a_reset_is_refused_by_its_epoch(mut store: Store) {
+    let before = epoch(&mut store).await;
     assert_empty(&store.get("/api/reset").await);
-    let late = r#"[{"key":"a","epoch":0},{"key":"b","epoch":0}]"#;
-    assert_eq!(
-        assert_problem(&store.transaction(late).await, 428)["epoch"],
-        1
-    );
+    let after = epoch(&mut store).await;
+    let late = format!(r#"[{{"key":"a","epoch":{before}}},{{"key":"b","epoch":{before}}}]"#);
+    let problem = assert_problem(&store.transaction(&late).await, 428);
+    assert_eq!(problem["epoch"], after);
     // One that names it names it for all.
-    let late = r#"[{"key":"a"},{"key":"b","epoch":0}]"#;
-    assert_eq!(
-        assert_problem(&store.transaction(late).await, 428)["epoch"],
-        1
-    );
+    let late = format!(r#"[{{"key":"a"}},{{"key":"b","epoch":{before}}}]"#);
+    let problem = assert_problem(&store.transaction(&late).await, 428);
+    assert_eq!(problem["epoch"], after);
     assert_json(&store.get("/api/list").await, "[]");
-    let now = r#"[{"key":"a","epoch":1},{"key":"b","epoch":1}]"#;
-    assert_empty(&store.transaction(now).await);
+    let now = format!(r#"[{{"key":"a","epoch":{after}}},{{"key":"b","epoch":{after}}}]"#);
+    assert_empty(&store.transaction(&now).await);
+}
+
+/// The epoch that the store is in.
+async fn epoch(store: &mut Store) -> u64 {
+    let (epoch, _) = stamp(&store.get("/api/list").await);
+    epoch
 }
 
 async fn puts_of_a_transaction_name_one_epoch(mut store: Store) {

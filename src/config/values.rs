@@ -24,9 +24,7 @@ pub(super) fn is_set(text: &str) -> bool {
 /// `host:port`, as both binding and connecting take it.
 pub(super) fn address(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-            Ok(text.to_owned())
-        }
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
         _ => Err(format!(
             "{text:?} is no address; write HOST:PORT, as in 127.0.0.1:8080"
         )),
@@ -39,6 +37,12 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         other => Err(format!("{other:?} is no log format; use text or json")),
     }
+}
+
+fn is_host(text: &str) -> bool {
+    let bracketed = text.starts_with('[') && text.ends_with(']');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    bracketed || (!text.is_empty() && text.chars().all(plain))
 }
 
 /// Seconds, or a number with a unit.

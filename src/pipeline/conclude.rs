@@ -7,7 +7,7 @@ use tower::{Layer, Service};
 use super::posting::Posting;
 use super::record::{self, Outcome};
 use super::transaction::{self, Failed};
-use crate::kv::{Kv, KvError};
+use crate::kv::{Conflict, Kv, KvError};
 
 /// Puts [`Conclude`] around the retries.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ where
         let attempts = self.inner.call(posting.clone());
         Box::pin(async move {
             match attempts.await {
-                Err(failed) if failed.doubt() => conclude(&kv, &posting, failed).await,
+                Err(failed) if failed.doubt => conclude(&kv, &posting, failed).await,
                 certain => certain,
             }
         })
@@ -70,13 +70,16 @@ where
 
 async fn conclude(kv: &Kv, posting: &Posting, failed: Failed) -> Result<(), Failed> {
     let tombstone = record::create(posting.id, &posting.transfer, Outcome::Undone);
-    match kv.put(tombstone, None).await {
+    // In the epoch of the first write: a reset since then has left nothing to find out by.
+    match kv.put(tombstone, posting.epoch()).await {
         Ok(_) => Err(failed.certain()),
-        Err(KvError::Conflict(_)) => match transaction::outcome(kv, posting).await {
-            Ok(Some(Outcome::Done)) => Ok(()),
-            Ok(Some(Outcome::Undone)) => Err(failed.certain()),
-            Ok(None) | Err(_) => Err(failed),
-        },
+        Err(KvError::Conflict(Conflict::Version)) => {
+            match transaction::outcome(kv, posting).await {
+                Ok(Some(Outcome::Done)) => Ok(()),
+                Ok(Some(Outcome::Undone)) => Err(failed.certain()),
+                Ok(None) | Err(_) => Err(failed),
+            }
+        }
         Err(_) => Err(failed),
     }
 }

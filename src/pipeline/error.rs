@@ -1,8 +1,7 @@
-use resilient::detach::Lost;
 use tower::BoxError;
-use tower::timeout::error::Elapsed;
 use uuid::Uuid;
 
+use super::posting::Posting;
 use super::transaction::{Cause, Failed};
 
 /// A transfer was not made, or it is not known whether it was.
@@ -41,27 +40,19 @@ pub enum TransferError {
 }
 
 impl TransferError {
-    /// Tells what an error of the layers says of the transfer `id`.
-    pub(super) fn from_stack(error: BoxError, id: Uuid) -> Self {
-        let error = match error.downcast::<Failed>() {
-            Ok(failed) => return Self::from_attempt(*failed, id),
-            Err(error) => error,
-        };
-        // Everything else comes from above Detach: the work goes on, or was lost in the middle.
-        debug_assert!(
-            error.is::<Elapsed>() || error.is::<Lost>(),
-            "an error of an unknown layer: {error}"
-        );
-        Self::Unknown { id, cause: error }
+    /// Tells what an error of the layers says of `posting`.
+    pub(super) fn from_stack(error: BoxError, posting: &Posting) -> Self {
+        let id = posting.id;
+        match error.downcast::<Failed>() {
+            Ok(failed) => Self::from_attempt(*failed, id),
+            // Everything else comes from above Detach: the work goes on, or was lost in the middle.
+            Err(cause) if posting.give_up() => Self::NotApplied { id, cause },
+            Err(cause) => Self::Unknown { id, cause },
+        }
     }
 
-    fn from_attempt(failed: Failed, id: Uuid) -> Self {
-        let doubt = failed.doubt();
-        match failed.cause {
-            Cause::Store(error) if doubt => Self::Unknown {
-                id,
-                cause: error.into(),
-            },
+    fn from_attempt(Failed { cause, doubt }: Failed, id: Uuid) -> Self {
+        match cause {
             cause if doubt => Self::Unknown {
                 id,
                 cause: cause.into(),
@@ -72,13 +63,9 @@ impl TransferError {
             Cause::Unreadable { person } => Self::Unreadable {
                 person: person.to_string(),
             },
-            Cause::Store(error) => Self::NotApplied {
+            cause @ (Cause::Store(_) | Cause::Undone) => Self::NotApplied {
                 id,
-                cause: error.into(),
-            },
-            Cause::Undone => Self::NotApplied {
-                id,
-                cause: Cause::Undone.into(),
+                cause: cause.into(),
             },
         }
     }

@@ -15,6 +15,7 @@ mod record;
 mod tests;
 mod transaction;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use resilient::detach::{DetachLayer, Tracker};
@@ -34,8 +35,6 @@ use conclude::ConcludeLayer;
 use posting::{ByOutcome, Posting};
 use reader::Reader;
 use transaction::Transaction;
-
-use std::sync::Arc;
 
 /// How hard the pipeline tries.
 #[derive(Clone, Copy, Debug)]
@@ -106,13 +105,12 @@ impl Ledger {
     ///
     /// [`TransferError`] says whether it is certain that it was not made.
     pub async fn transfer(&self, transfer: Transfer) -> Result<(), TransferError> {
-        let id = Uuid::now_v7();
-        let posting = Posting::new(id, transfer);
+        let posting = Posting::new(Uuid::now_v7(), transfer);
         let mut transfers = self.transfers.clone();
-        let answer = async { transfers.ready().await?.call(posting).await };
+        let answer = async { transfers.ready().await?.call(posting.clone()).await };
         answer
             .await
-            .map_err(|error| TransferError::from_stack(error, id))
+            .map_err(|error| TransferError::from_stack(error, &posting))
     }
 
     /// The accounts as of a moment after this was called.

@@ -33,7 +33,7 @@ pub(super) struct Reader {
     kv: Kv,
     /// How many have asked.
     asked: AtomicU64,
-    newest: Mutex<Newest>,
+    newest: Arc<Mutex<Newest>>,
 }
 
 #[derive(Debug)]
@@ -56,36 +56,46 @@ impl Reader {
         Self {
             kv,
             asked: AtomicU64::new(0),
-            newest: Mutex::new(newest),
+            newest: Arc::new(Mutex::new(newest)),
         }
     }
 
     pub(super) async fn view(&self) -> Result<Arc<View>, Arc<KvError>> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
-        let mut newest = self.newest.lock().await;
-        if newest.answers < ticket {
-            let answers = self.asked.load(Ordering::SeqCst);
-            let result = self.list(newest.result.as_ref().ok()).await;
-            *newest = Newest { answers, result };
+        let mut newest = Arc::clone(&self.newest).lock_owned().await;
+        if newest.answers >= ticket {
+            return newest.result.clone();
         }
-        newest.result.clone()
+        let answers = self.asked.load(Ordering::SeqCst);
+        let kv = self.kv.clone();
+        // On a task of its own: a list that takes long must not begin anew whenever the one who
+        // asked for it has gone.
+        let listing = task::spawn(async move {
+            let result = list(&kv, newest.result.as_ref().ok()).await;
+            *newest = Newest { answers, result };
+            newest.result.clone()
+        });
+        match listing.await {
+            Ok(result) => result,
+            Err(lost) => Err(Arc::new(KvError::Unavailable(lost.into()))),
+        }
     }
+}
 
-    async fn list(&self, last: Option<&Arc<View>>) -> Result<Arc<View>, Arc<KvError>> {
-        let unless = last.and_then(|view| view.stamp);
-        let listed = self.kv.list(Range::from(AFTER_OWN_KEYS), unless).await?;
-        match (listed, last) {
-            (Listed::Unchanged, Some(last)) => Ok(Arc::clone(last)),
-            (Listed::Unchanged, None) => Err(KvError::Unavailable(
-                "the store claims that nothing has changed since nothing".into(),
-            )
-            .into()),
-            (Listed::Entries(entries, stamp), _) => {
-                // There may be very many.
-                let read = task::spawn_blocking(|| accounts(entries)).await;
-                let accounts = read.map_err(|lost| KvError::Unavailable(lost.into()))?;
-                Ok(Arc::new(View { accounts, stamp }))
-            }
+async fn list(kv: &Kv, last: Option<&Arc<View>>) -> Result<Arc<View>, Arc<KvError>> {
+    let unless = last.and_then(|view| view.stamp);
+    let listed = kv.list(Range::from(AFTER_OWN_KEYS), unless).await?;
+    match (listed, last) {
+        (Listed::Unchanged, Some(last)) => Ok(Arc::clone(last)),
+        (Listed::Unchanged, None) => Err(KvError::Unavailable(
+            "the store claims that nothing has changed since nothing".into(),
+        )
+        .into()),
+        (Listed::Entries(entries, stamp), _) => {
+            // There may be very many.
+            let read = task::spawn_blocking(|| accounts(entries)).await;
+            let accounts = read.map_err(|lost| KvError::Unavailable(lost.into()))?;
+            Ok(Arc::new(View { accounts, stamp }))
         }
     }
 }

@@ -26,8 +26,8 @@ pub(super) struct Transaction {
 pub(super) struct Failed {
     #[source]
     pub(super) cause: Cause,
-    /// Whether an earlier attempt may have made it.
-    pub(super) doubted: bool,
+    /// Whether this attempt or an earlier one may have made it all the same.
+    pub(super) doubt: bool,
 }
 
 /// What an attempt came to.
@@ -56,11 +56,6 @@ impl Failed {
         }
     }
 
-    /// Whether the transfer may have been made all the same, by this attempt or an earlier one.
-    pub(super) fn doubt(&self) -> bool {
-        self.doubted || matches!(self.class(), Class::Unknown | Class::Conflict)
-    }
-
     /// The same, when it has become certain that the transfer was not made and never will be.
     pub(super) fn certain(self) -> Self {
         let cause = match self.cause {
@@ -69,7 +64,7 @@ impl Failed {
         };
         Self {
             cause,
-            doubted: false,
+            doubt: false,
         }
     }
 }
@@ -80,7 +75,7 @@ impl Transaction {
     }
 
     async fn attempt(&self, posting: &Posting) -> Result<(), Cause> {
-        if posting.doubt {
+        if posting.was_sent() {
             // Before the balances: if it lands after this, the record refuses the write below.
             match outcome(&self.kv, posting).await? {
                 Some(Outcome::Done) => return Ok(()),
@@ -96,6 +91,9 @@ impl Transaction {
             .changed(transfer.receiver().to_shared(), -transfer.amount().get())
             .await?;
         let epoch = same_epoch(read, read_later)?;
+        if !posting.may_send(epoch) {
+            return Err(Cause::Undone);
+        }
         let record = record::create(*id, transfer, Outcome::Done);
         self.kv
             .transaction(vec![sender, receiver, record], epoch)
@@ -135,8 +133,8 @@ impl Service<Posting> for Transaction {
         Box::pin(async move {
             let attempt = this.attempt(&posting).await;
             attempt.map_err(|cause| Failed {
+                doubt: posting.was_sent() && !matches!(cause, Cause::Undone),
                 cause,
-                doubted: posting.doubt,
             })
         })
     }

@@ -25,8 +25,9 @@ struct Open {
 /// What is known of one connection outside of it.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// When something was written last (or it was opened), in milliseconds since `begun`.
-    last_written: AtomicU64,
+    /// When something was written last, or a request began (or it was opened), in milliseconds
+    /// since `begun`.
+    last_used: AtomicU64,
     cut: AtomicBool,
     /// The task that serves the connection.
     waker: Mutex<Option<Waker>>,
@@ -51,7 +52,7 @@ impl Activities {
     /// Adds a connection, under a key for [`remove`](Self::remove).
     pub(super) fn add(&self) -> (u64, Arc<Activity>) {
         let activity = Arc::new(Activity {
-            last_written: AtomicU64::new(self.now()),
+            last_used: AtomicU64::new(self.now()),
             cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
@@ -81,7 +82,7 @@ impl Activities {
         }
     }
 
-    /// Cuts the connection on which nothing was written for the longest time.
+    /// Cuts the connection that was of no use for the longest time.
     pub(super) fn cut_longest_idle(&self) {
         let open = self.lock();
         let uncut = open
@@ -89,20 +90,20 @@ impl Activities {
             .values()
             .filter(|activity| !activity.is_cut());
         if let Some(activity) =
-            uncut.min_by_key(|activity| activity.last_written.load(Ordering::Relaxed))
+            uncut.min_by_key(|activity| activity.last_used.load(Ordering::Relaxed))
         {
             activity.cut();
         }
     }
 
-    /// Notes that something was written just now.
-    pub(super) fn wrote(&self, activity: &Activity) {
-        activity.last_written.store(self.now(), Ordering::Relaxed);
+    /// Notes that the connection was of use just now.
+    pub(super) fn touch(&self, activity: &Activity) {
+        activity.last_used.store(self.now(), Ordering::Relaxed);
     }
 
     /// When `activity` has been idle for `timeout`.
     pub(super) fn idle_at(&self, activity: &Activity, timeout: Duration) -> Instant {
-        self.begun + Duration::from_millis(activity.last_written.load(Ordering::Relaxed)) + timeout
+        self.begun + Duration::from_millis(activity.last_used.load(Ordering::Relaxed)) + timeout
     }
 
     fn now(&self) -> u64 {

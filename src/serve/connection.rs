@@ -11,7 +11,8 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::activity::{Activities, Activity};
 
 /// A connection that ends with an error when nothing was written on it for too long, or when its
-/// place is needed. What clients *send* does not count: it can be trickled for ever.
+/// place is needed. Of what clients *send*, only the beginning of a request counts: the rest can be
+/// trickled for ever.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
@@ -19,6 +20,8 @@ pub(super) struct Connection {
     activity: Arc<Activity>,
     key: u64,
     timeout: Duration,
+    /// Whether nothing was read since the last write: what is read next begins a request.
+    answered: bool,
     /// Set to the moment when the connection will be idle for too long, as far as was known when it
     /// was set: it is set again when it is over, instead of at each write.
     timer: Pin<Box<Sleep>>,
@@ -33,6 +36,7 @@ impl Connection {
             activity,
             key,
             timeout,
+            answered: true,
             timer: Box::pin(sleep(timeout)),
         }
     }
@@ -59,11 +63,19 @@ impl Connection {
         Ok(())
     }
 
-    fn wrote(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(result, Poll::Ready(Ok(1..))) {
-            self.activities.wrote(&self.activity);
+            self.answered = true;
+            self.activities.touch(&self.activity);
         }
         result
+    }
+
+    /// The first bytes of a request count, so that it is not cut just because it came late.
+    fn read(&mut self) {
+        if std::mem::take(&mut self.answered) {
+            self.activities.touch(&self.activity);
+        }
     }
 }
 
@@ -80,7 +92,12 @@ impl AsyncRead for Connection {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.read();
+        }
+        result
     }
 }
 

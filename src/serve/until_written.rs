@@ -16,21 +16,23 @@ pub async fn until_written<Fault: Error + Send + Sync + 'static>(
     server: impl Future<Output = Result<(), ServeError>>,
     mut writing: Option<JoinHandle<Result<(), Fault>>>,
 ) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let written = async {
-        match &mut writing {
-            Some(writing) => writing.await,
-            None => future::pending().await,
+    let mut ended = false;
+    let failed = async {
+        if let Some(writing) = &mut writing {
+            match writing.await {
+                // Nobody can write any more; the server has only to finish.
+                Ok(Ok(())) => ended = true,
+                failed => return failed,
+            }
         }
+        future::pending().await
     };
     tokio::select! {
         served = server => served?,
-        ended = written => {
-            ended??;
-            return Err("the store's writer ended early".into());
-        }
+        failure = failed => failure??,
     }
     match writing {
-        Some(writing) => Ok(writing.await??),
-        None => Ok(()),
+        Some(writing) if !ended => Ok(writing.await??),
+        _ => Ok(()),
     }
 }

@@ -19,6 +19,9 @@ use super::{Entry, Key, Stamp};
 const FORMAT: &str = "splitdim-store";
 const VERSION: u32 = 1;
 
+/// The largest epoch and revision that a dump can have: room is left to count on from there.
+const MAX_STAMP: u64 = 1 << 53;
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Head {
     format: String,
@@ -109,7 +112,8 @@ impl Dump {
             version,
             stamp,
         } = serde_json::from_str(&head?).map_err(|_| DumpError::NoDump)?;
-        if format != FORMAT {
+        // A stamp past what JSON numbers hold exactly was not counted by a store.
+        if format != FORMAT || stamp.epoch.max(stamp.revision) > MAX_STAMP {
             return Err(DumpError::NoDump);
         }
         if version != VERSION {
@@ -202,6 +206,22 @@ mod tests {
             assert!(Dump::read(&text[..length]).is_err(), "at {length}");
         }
         assert_eq!(Dump::read(&text[..text.len() - 1]).unwrap(), dump);
+    }
+
+    #[test]
+    fn a_stamp_that_could_not_be_counted_on_from_is_refused() {
+        for stamp in [
+            r#""epoch":18446744073709551615,"revision":0"#,
+            r#""epoch":0,"revision":9007199254740993"#,
+        ] {
+            let text = format!(
+                "{{\"format\":\"splitdim-store\",\"version\":1,{stamp}}}\n{{\"entries\":0}}\n"
+            );
+            assert!(
+                matches!(Dump::read(text.as_bytes()), Err(DumpError::NoDump)),
+                "{stamp}"
+            );
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::state::Changes;
-use super::{Backend, Entry, Fault, Key, Range, Snapshot, Stamp, Versioned};
+use super::{Backend, Entry, Fault, Key, Range, Snapshot, Stamp, Versioned, epoch};
 
 /// Keeps commits in memory only: when the process ends, everything is gone.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Memory {
     stamp: Stamp,
     /// Clones share their nodes, so a commit copies only the paths that it changes.
@@ -18,7 +18,23 @@ impl Memory {
     /// An empty store.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::beginning_at(epoch::first())
+    }
+
+    /// An empty store with a first epoch of the caller's choice: two of them can be compared.
+    #[must_use]
+    pub fn beginning_at(epoch: u64) -> Self {
+        let stamp = Stamp { epoch, revision: 0 };
+        Self {
+            stamp,
+            rows: OrdMap::new(),
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -16,6 +16,7 @@ mod backend;
 mod disk;
 mod dump;
 mod entry;
+mod epoch;
 mod error;
 mod memory;
 mod restore;

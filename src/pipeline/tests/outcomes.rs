@@ -9,7 +9,7 @@ use resilient::detach::Tracker;
 use tower::{Service, ServiceExt};
 
 use super::faulty::{Fate, faulty};
-use crate::kv::{Kv, KvRequest, KvService, Put, spawn_embedded};
+use crate::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
 use crate::ledger::{Amount, MAX_BALANCE, Name, Transfer};
 use crate::pipeline::{Ledger, Patience, TransferError};
 use crate::store::Memory;
@@ -90,7 +90,10 @@ async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
-    let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
+    let network = faulty(store.clone(), |request| match request {
+        KvRequest::Transaction { .. } => (Fate::Fine, Duration::from_secs(5)),
+        _ => (Fate::Fine, Duration::ZERO),
+    });
     let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
@@ -102,6 +105,72 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
         balances(&ledger(store)).await,
         [("a".into(), 5), ("b".into(), -5)]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_sent_in_time_is_never_sent() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(balances(&ledger(store)).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_been_made_before_a_reset_is_unknown() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let resetting = store.clone();
+    let first = Arc::new(AtomicBool::new(true));
+    // The first write is made, but its answer is lost, and a reset follows; later ones are lost.
+    let network = KvService::new(tower::service_fn(move |request: KvRequest| {
+        let write = matches!(request, KvRequest::Transaction { .. });
+        let made = !write || first.swap(false, Ordering::Relaxed);
+        let mut store = resetting.clone();
+        async move {
+            if !write {
+                return store.ready().await?.call(request).await;
+            }
+            if made {
+                store.ready().await?.call(request).await?;
+                store.ready().await?.call(KvRequest::Reset).await?;
+            }
+            Err(KvError::Unknown("lost".into()))
+        }
+    }));
+    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_millis(2500)));
+    let slow = ledger(network);
+    let mut polls = Vec::new();
+    for poll in 0..200 {
+        // Each changes something, so that there is something to list.
+        let (slow, writer) = (slow.clone(), ledger(store.clone()));
+        polls.push(tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(100) * poll).await;
+            writer.transfer(transfer("a", "b", 1)).await.unwrap();
+            tokio::time::timeout(Duration::from_millis(4500), slow.view())
+                .await
+                .is_ok()
+        }));
+    }
+    let mut answered = 0;
+    for poll in polls {
+        answered += usize::from(poll.await.unwrap());
+    }
+    assert!(answered > 100, "{answered} of 200 were answered");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
 use super::held::Held;
 use super::{Disk, FILE_NAME, META, ROWS};
-use crate::store::OpenError;
+use crate::store::{OpenError, epoch};
 
 /// Whoever holds its lock has the directory.
 const LOCK_NAME: &str = "store.lock";
@@ -141,7 +141,11 @@ fn initialize(backend: impl StorageBackend) -> Result<(), redb::Error> {
     let database = builder().create_with_backend(backend)?;
     let transaction = database.begin_write()?;
     transaction.open_table(ROWS)?;
-    transaction.open_table(META)?.insert("format", FORMAT)?;
+    {
+        let mut meta = transaction.open_table(META)?;
+        meta.insert("format", FORMAT)?;
+        meta.insert("epoch", epoch::first())?;
+    }
     transaction.commit()?;
     Ok(database.close()?)
 }
