@@ -19,6 +19,19 @@ pub trait Snapshot: Send + Sync + 'static {
     ///
     /// [`Fault`] if they cannot be read.
     fn list(&self, range: &Range) -> Result<Vec<Entry>, Fault>;
+
+    /// Whether it has no entries at all.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that cannot be read.
+    fn is_empty(&self) -> Result<bool, Fault> {
+        let first = Range {
+            limit: Some(1),
+            ..Range::default()
+        };
+        Ok(self.list(&first)?.is_empty())
+    }
 }
 
 /// Where commits are kept. Only the writer calls it.

@@ -49,13 +49,7 @@ pub enum DumpFailed {
 /// [`RestoreFailed`]; nothing was changed then, unless the commit itself failed.
 pub fn restore(backend: &mut impl Backend, dump: Dump) -> Result<Stamp, RestoreFailed> {
     let last = backend.snapshot()?;
-    if !last
-        .list(&Range {
-            limit: Some(1),
-            ..Range::default()
-        })?
-        .is_empty()
-    {
+    if !last.is_empty()? {
         return Err(RestoreFailed::NotEmpty);
     }
     let last = last.stamp();

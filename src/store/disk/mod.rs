@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::state::Changes;
-use super::{Backend, Fault, Range, Snapshot, Stamp, Versioned};
+use super::{Backend, Fault, Snapshot, Stamp, Versioned};
 
 use snapshot::DiskSnapshot;
 
@@ -92,13 +92,7 @@ impl Backend for Disk {
     }
 
     fn keep_before_reset(&mut self, last: &DiskSnapshot) -> Result<(), Fault> {
-        if last
-            .list(&Range {
-                limit: Some(1),
-                ..Range::default()
-            })?
-            .is_empty()
-        {
+        if last.is_empty()? {
             return Ok(());
         }
         before_reset::keep(last, &self.directory)
