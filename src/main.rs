@@ -1,15 +1,19 @@
 //! The binary `splitdim`: settings, store, listener, run.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
-use splitdim::config::splitdim::{Mode, Settings};
+use splitdim::config::splitdim::{Mode, Puts, Settings};
 use splitdim::kv::{KvClient, KvService, Writing, spawn_embedded};
-use splitdim::pipeline::{Ledger, Patience};
+use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
 use splitdim::store::{Disk, Memory};
 use splitdim::{http, serve};
+
+/// How long open transfers are finished after everything else has ended.
+const LAST_ROUND: Duration = Duration::from_secs(10);
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,7 +36,8 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         writing,
         mode,
         place,
-    } = open(settings.mode)?;
+        puts,
+    } = open(settings.mode, &settings.options)?;
     let listener = process::listen(&settings.listen).await?;
     let stop = serve::stop_signal()?;
     tracing::info!(
@@ -40,8 +45,28 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         "splitdim is listening"
     );
     let running = Tracker::new();
-    let ledger = Ledger::transactional(store, Patience::default(), running.clone());
-    let server = serve::run(listener, http::app(ledger), running, settings.limits, stop);
+    let mut options = settings.options;
+    if writing.is_some() {
+        // A store in this process answers for certain, however slow its disk is.
+        options.patience.attempt_within = None;
+    }
+    let ledger = match puts {
+        Puts::Together => Ledger::transactional(store, options, running.clone()),
+        Puts::Single => Ledger::saga(store, options, running.clone()),
+    };
+    let tending = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.tend().await }
+    });
+    let app = http::app(ledger.clone());
+    let server = async move {
+        let served = serve::run(listener, app, running, settings.limits, stop).await;
+        tending.abort();
+        // It ends as cancelled, and lets go of the store: the writer ends when everybody has.
+        let _ = tending.await;
+        ledger.settle_down(LAST_ROUND).await;
+        served
+    };
     serve::until_written(server, writing).await?;
     tracing::info!("stopped");
     Ok(())
@@ -54,9 +79,10 @@ struct Open {
     writing: Option<Writing>,
     mode: &'static str,
     place: String,
+    puts: Puts,
 }
 
-fn open(mode: Mode) -> Result<Open, Failure> {
+fn open(mode: Mode, options: &Options) -> Result<Open, Failure> {
     Ok(match mode {
         Mode::Local { data } => {
             let (store, writing) = spawn_embedded(Disk::open(&data)?)?;
@@ -65,6 +91,7 @@ fn open(mode: Mode) -> Result<Open, Failure> {
                 writing: Some(writing),
                 mode: "local",
                 place: data.display().to_string(),
+                puts: Puts::Together,
             }
         }
         Mode::InMemory => {
@@ -74,15 +101,22 @@ fn open(mode: Mode) -> Result<Open, Failure> {
                 writing: Some(writing),
                 mode: "local",
                 place: "memory only".into(),
+                puts: Puts::Together,
             }
         }
-        Mode::Kvstore { name, address } => {
-            let store = KvService::new(KvClient::new(&address, KvClient::TIMEOUT)?);
+        Mode::Kvstore {
+            name,
+            address,
+            puts,
+        } => {
+            let attempt_within = options.patience.attempt_within.unwrap_or(KvClient::TIMEOUT);
+            let store = KvService::new(KvClient::new(&address, attempt_within)?);
             Open {
                 store,
                 writing: None,
                 mode: name,
                 place: format!("kvstore at {address}"),
+                puts,
             }
         }
     })

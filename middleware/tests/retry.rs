@@ -19,6 +19,7 @@ use axum::routing::get;
 use proptest::prelude::*;
 use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
 use tokio::time::{Instant, timeout};
+use tower::retry::budget::{Budget, TpsBudget};
 use tower::retry::{Retry, RetryLayer};
 use tower::util::MapRequestLayer;
 use tower::util::rng::Rng;
@@ -142,16 +143,6 @@ async fn clones_share_the_randomness_and_nothing_else() {
     // but the draws go on where the first left off.
     assert_eq!(one.gaps(), [0, 10, 20]);
     assert_eq!(other.gaps(), [0, 30, 40]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn no_retry_begins_later_than_the_limit_after_the_first_failure() {
-    let policy = policy(doubling(100, 10_000, 9)).within(ms(700));
-
-    // 100, 200 and 400 ms make 700; the next one would begin at 1,500.
-    let run = send(policy, repeat(NotDone)).await;
-    assert_eq!(run.gaps(), [100, 200, 400]);
-    assert_eq!(run.answer, NotDone);
 }
 
 #[tokio::test]
@@ -312,6 +303,222 @@ async fn errors_do_not_use_up_the_retries_of_conflicts() {
     ];
     let run = send(policy_for(doubling(100, 500, 9), conflicts), answers).await;
     assert_eq!(run.gaps(), [100, 200, 400, 0, 1, 500, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_can_be_left_to_the_caller_from_the_first_on() {
+    let without_time = Conflicts {
+        backoff: doubling(0, 0, u32::MAX),
+        within: Duration::ZERO,
+    };
+    for conflicts in [Conflicts::never(), without_time] {
+        let run = send(policy_for(doubling(100, 500, 9), conflicts), [Conflict]).await;
+        assert_eq!(run.arrivals, [0]);
+        assert_eq!(run.answer, Conflict);
+
+        let run = send(
+            policy_for(doubling(100, 500, 9), conflicts),
+            [NotDone, Unknown, Conflict],
+        )
+        .await;
+        assert_eq!(run.arrivals, [0, 100, 300], "errors are tried again");
+        assert_eq!(run.answer, Conflict);
+    }
+}
+
+// The deadline
+
+#[tokio::test(start_paused = true)]
+async fn no_retry_of_an_error_begins_later_than_the_deadline_of_its_request() {
+    // 100, 200 and 400 ms make 700; the next one would begin at 1,500.
+    for (deadline, arrivals) in [
+        (0, vec![0]),
+        (99, vec![0]),
+        (100, vec![0, 100]),
+        (699, vec![0, 100, 300]),
+        (700, vec![0, 100, 300, 700]),
+        (1_499, vec![0, 100, 300, 700]),
+    ] {
+        for class in [NotDone, Unknown] {
+            let run = send_until(deadline, doubling(100, 10_000, 9), repeat(class)).await;
+            assert_eq!(run.arrivals, arrivals, "a deadline at {deadline}");
+            assert_eq!(run.answer, class, "the last answer passes");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_retry_of_a_conflict_begins_later_than_the_deadline_either() {
+    let run = send_until(50, doubling(50, 50, 1), [NotDone, Conflict, Conflict]).await;
+    // At the deadline there is time for a retry at once, but for none that waits.
+    assert_eq!(run.arrivals, [0, 50, 50]);
+    assert_eq!(run.answer, Conflict);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_attempts_take_counts_toward_the_deadline() {
+    let policy = Policy::new(Dated, doubling(100, 100, 9), Conflicts::default());
+    let (mock, mut handle) = mock::pair();
+    let until = Instant::now() + ms(1_000);
+    let answer = tokio::spawn(Retry::new(policy, mock).oneshot(Some(until)));
+    for _ in 0..2 {
+        let (_, reply) = next(&mut handle).await.unwrap();
+        tokio::time::sleep(ms(450)).await;
+        reply.send_response(NotDone);
+    }
+    // The second answer came at 1,000, so a third attempt would begin at 1,100.
+    assert!(next(&mut handle).await.is_none());
+    assert_eq!(ended(answer).await.unwrap().unwrap(), NotDone);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_with_one_deadline_and_requests_with_none_share_a_policy() {
+    let policy = Policy::new(Dated, doubling(100, 100, 5), Conflicts::default());
+    let until = Some(Instant::now() + ms(250));
+    // Sent one after the other, the second has only what the first left of the time.
+    let first = send_request(policy.clone(), until, repeat(NotDone)).await;
+    let second = send_request(policy.clone(), until, repeat(NotDone)).await;
+    let undated = send_request(policy, None, repeat(NotDone)).await;
+    assert_eq!(first.arrivals, [0, 100, 200]);
+    assert_eq!(second.arrivals, [0]);
+    assert_eq!(undated.arrivals, [0, 100, 200, 300, 400, 500]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_beyond_the_reach_of_the_clock_is_later_than_any_deadline() {
+    let errors = doubling_of(Duration::MAX, Duration::MAX, 1);
+    let run = send_until(1_000, errors, [NotDone]).await;
+    assert_eq!(run.arrivals, [0]);
+}
+
+// The budget
+
+#[tokio::test(start_paused = true)]
+async fn each_retry_of_an_error_is_paid_for_and_none_is_made_on_credit() {
+    for class in [NotDone, Unknown] {
+        let purse = Purse::with(2);
+        let policy = policy(doubling(100, 500, 9)).budget(Arc::clone(&purse));
+        let run = send(policy, repeat(class)).await;
+        assert_eq!(run.arrivals, [0, 100, 300], "{class:?}");
+        assert_eq!(run.answer, class, "the last answer passes");
+        assert_eq!(purse.balance(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_success_deposits_once() {
+    let purse = Purse::with(2);
+    let policy = policy(doubling(100, 500, 9)).budget(Arc::clone(&purse));
+    send(policy.clone(), [Done]).await;
+    assert_eq!(purse.balance(), 3);
+    send(policy, [NotDone, Unknown, Done]).await;
+    assert_eq!(purse.balance(), 3 - 2 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_neither_deposits_nor_withdraws() {
+    let purse = Purse::with(1);
+    let policy = policy(doubling(100, 500, 9)).budget(Arc::clone(&purse));
+    let (mock, mut handle) = mock::pair::<_, Class>();
+    let answer = tokio::spawn(Retry::new(policy, mock).oneshot("request"));
+    next(&mut handle).await.unwrap().1.send_error(Failed(Done));
+    ended(answer).await.unwrap().unwrap_err();
+    assert_eq!(purse.looks(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn conflicts_neither_deposit_nor_withdraw() {
+    let purse = Purse::with(0);
+    let policy = policy(doubling(100, 500, 9)).budget(Arc::clone(&purse));
+    let run = send(policy.clone(), repeat_n(Conflict, 5).chain([NotDone])).await;
+    assert_eq!(
+        run.arrivals.len(),
+        6,
+        "an empty budget does not hold them up"
+    );
+    assert_eq!(purse.looks(), [Look::Withdrawal], "of the error");
+
+    send(policy, repeat(Conflict)).await;
+    assert_eq!(purse.looks(), [Look::Withdrawal]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_paid_for_a_retry_that_is_not_made() {
+    let purse = Purse::with(9);
+    let used_up = policy(doubling(100, 500, 1)).budget(Arc::clone(&purse));
+    send(used_up, repeat(NotDone)).await;
+    assert_eq!(purse.balance(), 8, "for one of one");
+
+    let dated = Policy::new(Dated, doubling(100, 100, 9), Conflicts::default());
+    let until = Some(Instant::now() + ms(250));
+    send_request(dated.budget(Arc::clone(&purse)), until, repeat(NotDone)).await;
+    assert_eq!(purse.balance(), 6, "for the two before the deadline");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_noted_for_a_retry_that_cannot_be_paid() {
+    let noting = Noting::default();
+    let policy = Policy::new(noting.clone(), doubling(100, 500, 9), Conflicts::default())
+        .budget(Purse::with(1));
+    send_request(policy, Vec::new(), repeat(Unknown)).await;
+    assert_eq!(noting.told(), [Unknown]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_share_the_budget() {
+    let purse = Purse::with(3);
+    let policy = policy(doubling(100, 100, 2)).budget(Arc::clone(&purse));
+    let first = send(policy.clone(), repeat(NotDone)).await;
+    let second = send(policy.clone(), repeat(NotDone)).await;
+    assert_eq!((first.arrivals.len(), second.arrivals.len()), (3, 2));
+
+    send(policy.clone(), [Done]).await;
+    let third = send(policy, repeat(NotDone)).await;
+    assert_eq!(third.arrivals.len(), 2, "what another deposited");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_budget_there_is_no_such_limit() {
+    let policy = policy(doubling(1, 1, 50));
+    for _ in 0..10 {
+        let run = send(policy.clone(), repeat(NotDone)).await;
+        assert_eq!(run.arrivals.len(), 51);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_third_of_the_attempts_fail_a_budget_of_one_suffices_and_the_usual_does_not() {
+    // Of the hundred requests that need a retry, so many do not get it.
+    for (share, refused) in [(1.0, 0..=0), (0.2, 60..=90)] {
+        let budget = Arc::new(TpsBudget::new(Duration::from_secs(60), 0, share));
+        for _ in 0..10 {
+            budget.deposit();
+        }
+        let policy = policy(doubling(1, 1, 3)).budget(budget);
+        let mut failures = 0;
+        for request in 0..200 {
+            // Every other request fails once: one attempt in three.
+            let script = repeat_n(NotDone, request % 2).chain([Done]);
+            failures += usize::from(send(policy.clone(), script).await.answer == NotDone);
+        }
+        assert!(refused.contains(&failures), "{failures} with {share}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_of_a_budget_acts_as_the_next_larger_one_over_a_whole_number() {
+    for (share, deposits_a_retry) in [(1.0, 1), (0.6, 1), (0.5, 2), (0.4, 2), (0.25, 4)] {
+        let budget = Arc::new(TpsBudget::new(Duration::from_secs(60), 0, share));
+        let policy = policy(doubling(1, 1, 1)).budget(budget);
+        for _ in 1..deposits_a_retry {
+            send(policy.clone(), [Done]).await;
+        }
+        let run = send(policy.clone(), [NotDone]).await;
+        assert_eq!(run.answer, NotDone, "{share}");
+        send(policy.clone(), [Done]).await;
+        let run = send(policy, [NotDone, Done]).await;
+        assert_eq!(run.answer, Done, "{share}");
+    }
 }
 
 // The request
@@ -542,6 +749,39 @@ async fn in_a_router_each_request_has_its_retries_on_every_route_and_connection(
     assert_eq!(gaps["/other"], [300, 400, 700, 800]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn in_a_router_all_routes_and_connections_have_one_budget() {
+    let purse = Purse::with(5);
+    let errors = doubling(1, 1, 2);
+    let policy = Policy::new(ByStatus, errors, Conflicts::default()).budget(Arc::clone(&purse));
+    let router = Router::new()
+        .route("/one", get(third_time_lucky))
+        .route("/other", get(third_time_lucky))
+        .layer((
+            MapRequestLayer::new(|request: axum::extract::Request| request.map(drop)),
+            RetryLayer::new(policy),
+            MapRequestLayer::new(|request: axum::http::Request<()>| {
+                request.map(|()| Body::empty())
+            }),
+        ))
+        .with_state(Arrivals::default());
+    let [mut first, mut second] = client::two_connections(router).await;
+
+    // Each success costs two and brings one.
+    for (path, left) in [("/one", 4), ("/other", 3)] {
+        assert_eq!(first.get(path).await.0, 200);
+        assert_eq!(purse.balance(), left);
+    }
+    assert_eq!(second.get("/one").await.0, 200);
+    assert_eq!(second.get("/other").await.0, 200);
+    assert_eq!(purse.balance(), 1);
+    // The first of these gets as far as one retry.
+    for (connection, path) in [(&mut first, "/one"), (&mut second, "/other")] {
+        assert_eq!(connection.get(path).await.0, 503);
+        assert_eq!(purse.balance(), 0);
+    }
+}
+
 fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
@@ -591,12 +831,39 @@ async fn send<R: Rng + Send + 'static>(
     policy: Policy<Told, R>,
     script: impl IntoIterator<Item = Class>,
 ) -> Run {
+    send_request(policy, "request", script).await
+}
+
+/// Sends one request whose deadline is in `deadline` milliseconds.
+async fn send_until(
+    deadline: u64,
+    errors: Backoff,
+    script: impl IntoIterator<Item = Class>,
+) -> Run {
+    let conflicts = Conflicts {
+        backoff: doubling(10, 10, 9),
+        within: ms(60_000),
+    };
+    let until = Instant::now() + ms(deadline);
+    send_request(Policy::new(Dated, errors, conflicts), Some(until), script).await
+}
+
+async fn send_request<C, R, Request>(
+    policy: Policy<C, R>,
+    request: Request,
+    script: impl IntoIterator<Item = Class>,
+) -> Run
+where
+    C: Classify<Request, Class, BoxError> + Clone + Send + 'static,
+    R: Rng + Send + 'static,
+    Request: Clone + Send + 'static,
+{
     let (mock, mut handle) = mock::pair::<_, Class>();
     let start = Instant::now();
-    let answer = tokio::spawn(Retry::new(policy, mock).oneshot("request"));
+    let answer = tokio::spawn(Retry::new(policy, mock).oneshot(request));
     let mut arrivals = Vec::new();
     let mut script = script.into_iter();
-    while let Some(("request", reply)) = next(&mut handle).await {
+    while let Some((_, reply)) = next(&mut handle).await {
         arrivals.push(start.elapsed().as_millis());
         assert!(arrivals.len() < 1_000, "it goes on for ever");
         reply.send_response(script.next().expect("no more attempts"));
@@ -658,6 +925,69 @@ impl<Request> Classify<Request, Class, BoxError> for Told {
                     .0
             }
         }
+    }
+}
+
+/// The same, for requests that are their own deadlines.
+#[derive(Clone, Copy, Debug)]
+struct Dated;
+
+impl Classify<Option<Instant>, Class, BoxError> for Dated {
+    fn classify(&self, request: &Option<Instant>, result: &Result<Class, BoxError>) -> Class {
+        Told.classify(request, result)
+    }
+
+    fn deadline(&self, request: &Option<Instant>) -> Option<Instant> {
+        *request
+    }
+}
+
+/// A budget in which a deposit is one retry, and that remembers what was asked of it.
+#[derive(Debug)]
+struct Purse {
+    at_first: usize,
+    looks: Mutex<Vec<Look>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Look {
+    Deposit,
+    /// Granted or refused.
+    Withdrawal,
+}
+
+impl Purse {
+    fn with(balance: usize) -> Arc<Self> {
+        Arc::new(Self {
+            at_first: balance,
+            looks: Mutex::default(),
+        })
+    }
+
+    fn looks(&self) -> Vec<Look> {
+        self.looks.lock().expect("no panic").clone()
+    }
+
+    /// What is left when each withdrawal got what there was.
+    fn balance(&self) -> usize {
+        self.looks()
+            .into_iter()
+            .fold(self.at_first, |balance, look| match look {
+                Look::Deposit => balance + 1,
+                Look::Withdrawal => balance.saturating_sub(1),
+            })
+    }
+}
+
+impl Budget for Purse {
+    fn deposit(&self) {
+        self.looks.lock().expect("no panic").push(Look::Deposit);
+    }
+
+    fn withdraw(&self) -> bool {
+        let granted = self.balance() > 0;
+        self.looks.lock().expect("no panic").push(Look::Withdrawal);
+        granted
     }
 }
 

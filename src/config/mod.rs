@@ -3,6 +3,7 @@
 
 pub mod kvstore;
 mod mistakes;
+mod patience;
 pub mod splitdim;
 mod values;
 

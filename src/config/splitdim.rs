@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::patience::{self, PatienceArguments};
 use super::{Mistakes, values};
+use crate::pipeline::Options;
 use crate::serve::Limits;
 use crate::telemetry::LogFormat;
 
@@ -93,9 +95,15 @@ struct Arguments {
         default_value = "0"
     )]
     threads: String,
+    #[command(flatten)]
+    patience: PatienceArguments,
 }
 
-const KVSTORE_MODES: [&str; 3] = ["kvstore", "resilientkvstore", "transactionalkvstore"];
+const KVSTORE_MODES: [(&str, Puts); 3] = [
+    ("kvstore", Puts::Single),
+    ("resilientkvstore", Puts::Single),
+    ("transactionalkvstore", Puts::Together),
+];
 
 /// The settings of `splitdim`.
 #[derive(Clone, Debug)]
@@ -110,6 +118,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Threads that serve requests.
     pub threads: usize,
+    /// How transfers are made.
+    pub options: Options,
 }
 
 /// Where the ledger is.
@@ -128,7 +138,18 @@ pub enum Mode {
         name: &'static str,
         /// The server, `host:port`.
         address: String,
+        /// How a transfer is written.
+        puts: Puts,
     },
+}
+
+/// How a transfer is written into a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Puts {
+    /// One put after the other.
+    Single,
+    /// In one transaction.
+    Together,
 }
 
 impl Settings {
@@ -149,16 +170,20 @@ impl Settings {
             "local" => Some(Mode::Local {
                 data: arguments.data,
             }),
-            other => match KVSTORE_MODES.into_iter().find(|mode| *mode == other) {
-                Some(name) => {
+            other => match KVSTORE_MODES.into_iter().find(|(name, _)| *name == other) {
+                Some((name, puts)) => {
                     let address = mistakes.note("--addr", values::address(&arguments.addr));
-                    address.map(|address| Mode::Kvstore { name, address })
+                    address.map(|address| Mode::Kvstore {
+                        name,
+                        address,
+                        puts,
+                    })
                 }
                 None => mistakes.note(
                     "--mode",
                     Err(format!(
                         "{other:?} is no mode; use local, {}",
-                        KVSTORE_MODES.join(", ")
+                        KVSTORE_MODES.map(|(name, _)| name).join(", ")
                     )),
                 ),
             },
@@ -172,6 +197,7 @@ impl Settings {
             &arguments.max_connections,
         );
         let threads = mistakes.note("--threads", values::number(&arguments.threads, 0..=1024));
+        let options = patience::options(&arguments.patience, &mut mistakes);
         let settings = (|| {
             Some(Self {
                 mode: mode?,
@@ -179,6 +205,7 @@ impl Settings {
                 log_format: log_format?,
                 limits: limits?,
                 threads: values::threads(threads?),
+                options: options?,
             })
         })();
         settings.ok_or(mistakes)

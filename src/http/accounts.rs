@@ -10,24 +10,24 @@ use serde::Serialize;
 use super::App;
 use super::error::Error;
 use crate::ledger::settle;
-use crate::pipeline::View;
+use crate::pipeline::Snapshot;
 
 /// `GET /api/accounts`: everybody's balance, sorted by name.
 pub(super) async fn accounts(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
-    Ok(json(app.accounts.of(app.ledger.view().await?).await?))
+    Ok(json(app.accounts.of(app.ledger.snapshot().await?).await?))
 }
 
 /// `GET /api/clear`: the payments that would bring every balance to zero.
 pub(super) async fn clear(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
-    Ok(json(app.clear.of(app.ledger.view().await?).await?))
+    Ok(json(app.clear.of(app.ledger.snapshot().await?).await?))
 }
 
-pub(super) fn render_accounts(view: &View) -> Result<Bytes, Error> {
-    render(view.accounts())
+pub(super) fn render_accounts(snapshot: &Snapshot) -> Result<Bytes, Error> {
+    render(snapshot.accounts())
 }
 
-pub(super) fn render_clear(view: &View) -> Result<Bytes, Error> {
-    render(&settle(view.accounts()).map_err(Error::Unbalanced)?)
+pub(super) fn render_clear(snapshot: &Snapshot) -> Result<Bytes, Error> {
+    render(&settle(snapshot.accounts()).map_err(Error::Unbalanced)?)
 }
 
 fn render(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Error> {

@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
-use super::MAX_BODY;
 use super::body::InvalidTransfer;
+use super::{MAX_BODY, status};
 use crate::kv::KvError;
 use crate::ledger::{MAX_BALANCE, Unbalanced};
 use crate::pipeline::TransferError;
@@ -23,6 +23,7 @@ pub(super) enum Error {
     BodyCutOff,
     CrossSite,
     Transfer(TransferError),
+    NoSuchTransfer,
     Read(Arc<KvError>),
     Reset(KvError),
     Unbalanced(Unbalanced),
@@ -73,6 +74,10 @@ fn problem(error: Error) -> Problem {
             "A reset must not come from another site, nor from a browser that loads pages in advance.",
         ),
         Error::Transfer(error) => transfer(error),
+        Error::NoSuchTransfer => Problem::new(
+            StatusCode::NOT_FOUND,
+            "There is no transfer with this id, or nothing of it has reached the ledger yet.",
+        ),
         Error::Read(error) => {
             tracing::error!(error = %Chain(&error), "the accounts could not be read");
             Problem::new(
@@ -123,23 +128,28 @@ fn transfer(error: TransferError) -> Problem {
             )
             .with("outcome", "not_applied")
         }
-        TransferError::NotApplied { id, .. } => {
-            tracing::warn!(error = %Chain(&error), "a transfer was not made");
+        TransferError::NotApplied { id, .. } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The transfer was not made, since the ledger could not be written; please try again.",
+        )
+        .with("outcome", "not_applied")
+        .with("id", id.to_string()),
+        TransferError::Quarantined { id, reason } => {
+            tracing::debug!(%id, %reason, "a transfer was refused");
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "The transfer was not made, since the ledger could not be written; please try again.",
+                "THE LEDGER IS IN QUARANTINE. Something is wrong with it, so no transfer is made until it is proven whole. This transfer was not made. The operator must look at the log, and run `splitdim repair`.",
             )
-            .with("outcome", "not_applied")
+            .with("outcome", "quarantined")
+            .with("reason", &*reason)
             .with("id", id.to_string())
         }
-        TransferError::Unknown { id, .. } => {
-            tracing::error!(error = %Chain(&error), "the outcome of a transfer is not known");
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "It is not known yet whether the transfer was made; please look at the balances before you repeat it.",
-            )
-            .with("outcome", "unknown")
-            .with("id", id.to_string())
-        }
+        TransferError::Unknown { id, .. } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It is not known yet whether the transfer was made; please look at its status before you repeat it.",
+        )
+        .with("outcome", "unknown")
+        .with("id", id.to_string())
+        .with("transfer", status::path(id)),
     }
 }

@@ -6,6 +6,7 @@ mod error;
 mod page;
 mod rendered;
 mod reset;
+mod status;
 mod transfer;
 
 use std::convert::Infallible;
@@ -68,6 +69,10 @@ fn routes(ledger: Ledger) -> Router {
         .route("/api/clear", get(accounts::clear).layer(answer_in_time))
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
         .route("/api/transfer", post(transfer::transfer).layer(limit_body))
+        .route(
+            "/api/v1/transfers/{id}",
+            get(status::status).layer(answer_in_time),
+        )
         .route("/healthz", get(web::healthz))
         .route("/", get(page::index))
         .route("/static/app.js", get(page::script))

@@ -6,35 +6,35 @@ use tokio::sync::Mutex;
 use tokio::task;
 
 use super::error::Error;
-use crate::pipeline::View;
+use crate::pipeline::Snapshot;
 
-/// A body that depends on the accounts only: rendered once for each view of them.
+/// A body that depends on the accounts only: rendered once for each snapshot of them.
 pub(super) struct Rendered {
-    render: fn(&View) -> Result<Bytes, Error>,
-    newest: Mutex<Option<(Arc<View>, Bytes)>>,
+    render: fn(&Snapshot) -> Result<Bytes, Error>,
+    newest: Mutex<Option<(Arc<Snapshot>, Bytes)>>,
 }
 
 impl Rendered {
-    pub(super) fn new(render: fn(&View) -> Result<Bytes, Error>) -> Self {
+    pub(super) fn new(render: fn(&Snapshot) -> Result<Bytes, Error>) -> Self {
         Self {
             render,
             newest: Mutex::new(None),
         }
     }
 
-    /// The body for `view`.
-    pub(super) async fn of(&self, view: Arc<View>) -> Result<Bytes, Error> {
+    /// The body for `snapshot`.
+    pub(super) async fn of(&self, snapshot: Arc<Snapshot>) -> Result<Bytes, Error> {
         let mut newest = self.newest.lock().await;
         if let Some((rendered, body)) = &*newest
-            && Arc::ptr_eq(rendered, &view)
+            && Arc::ptr_eq(rendered, &snapshot)
         {
             return Ok(body.clone());
         }
         // Not on this thread: there may be very many accounts.
-        let (render, seen) = (self.render, Arc::clone(&view));
+        let (render, seen) = (self.render, Arc::clone(&snapshot));
         let rendered = task::spawn_blocking(move || render(&seen)).await;
         let body = rendered.map_err(|_| Error::Internal("a body could not be rendered"))??;
-        *newest = Some((view, body.clone()));
+        *newest = Some((snapshot, body.clone()));
         Ok(body)
     }
 }

@@ -4,20 +4,24 @@ use std::sync::Arc;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderName, StatusCode};
+use uuid::Uuid;
 
 use super::error::Error;
-use super::{App, body};
+use super::{App, body, status};
 
-/// `POST /api/transfer`: 200 with an empty body when the transfer is in the ledger.
+/// `POST /api/transfer`: 200 with an empty body when the transfer is in the ledger. `Location` is
+/// where one sees what became of it.
 pub(super) async fn transfer(
     State(app): State<Arc<App>>,
     body: Result<Bytes, BytesRejection>,
-) -> Result<StatusCode, Error> {
+) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let body = body.map_err(|rejection| unread(&rejection))?;
     let transfer = body::parse(&body)?;
-    app.ledger.transfer(transfer).await?;
-    Ok(StatusCode::OK)
+    let id = Uuid::now_v7();
+    app.ledger.transfer(id, transfer).await?;
+    Ok((StatusCode::OK, [(LOCATION, status::path(id))]))
 }
 
 fn unread(rejection: &BytesRejection) -> Error {

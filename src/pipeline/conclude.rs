@@ -4,9 +4,9 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
+use super::error::{Cause, Failed};
 use super::posting::Posting;
 use super::record::{self, Outcome};
-use super::transaction::{self, Failed};
 use crate::kv::{Conflict, Kv, KvError};
 
 /// Puts [`Conclude`] around the retries.
@@ -45,7 +45,7 @@ impl<S> Layer<S> for ConcludeLayer {
 
 impl<S> Service<Posting> for Conclude<S>
 where
-    S: Service<Posting, Response = (), Error = Failed>,
+    S: Service<Posting, Response = (), Error = Cause>,
     S::Future: Send + 'static,
 {
     type Response = ();
@@ -53,7 +53,7 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        self.inner.poll_ready(cx)
+        self.inner.poll_ready(cx).map_err(Failed::certain)
     }
 
     fn call(&mut self, posting: Posting) -> Self::Future {
@@ -61,25 +61,31 @@ where
         let attempts = self.inner.call(posting.clone());
         Box::pin(async move {
             match attempts.await {
-                Err(failed) if failed.doubt => conclude(&kv, &posting, failed).await,
-                certain => certain,
+                Ok(()) => {
+                    posting.end(Outcome::Done);
+                    Ok(())
+                }
+                Err(cause @ Cause::Undone) => Err(Failed::certain(cause)),
+                Err(cause) if posting.was_sent() => conclude(&kv, &posting, cause).await,
+                Err(cause) => Err(Failed::certain(cause)),
             }
         })
     }
 }
 
-async fn conclude(kv: &Kv, posting: &Posting, failed: Failed) -> Result<(), Failed> {
+async fn conclude(kv: &Kv, posting: &Posting, cause: Cause) -> Result<(), Failed> {
     let tombstone = record::create(posting.id, &posting.transfer, Outcome::Undone);
     // In the epoch of the first write: a reset since then has left nothing to find out by.
     match kv.put(tombstone, posting.epoch()).await {
-        Ok(_) => Err(failed.certain()),
-        Err(KvError::Conflict(Conflict::Version)) => {
-            match transaction::outcome(kv, posting).await {
-                Ok(Some(Outcome::Done)) => Ok(()),
-                Ok(Some(Outcome::Undone)) => Err(failed.certain()),
-                Ok(None) | Err(_) => Err(failed),
+        Ok(_) => Err(Failed::certain(cause)),
+        Err(KvError::Conflict(Conflict::Version)) => match record::read(kv, posting.id).await {
+            Ok((Some(Outcome::Done), _)) => {
+                posting.end(Outcome::Done);
+                Ok(())
             }
-        }
-        Err(_) => Err(failed),
+            Ok((Some(Outcome::Undone), _)) => Err(Failed::certain(cause)),
+            Ok((None, _)) | Err(_) => Err(Failed::in_doubt(cause)),
+        },
+        Err(_) => Err(Failed::in_doubt(cause)),
     }
 }

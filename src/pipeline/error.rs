@@ -1,8 +1,15 @@
+use std::sync::Arc;
+
+use resilient::quarantine::Quarantined;
+use resilient::retry::Class;
+use resilient::timeout::Elapsed;
 use tower::BoxError;
 use uuid::Uuid;
 
 use super::posting::Posting;
-use super::transaction::{Cause, Failed};
+use super::record::Outcome;
+use crate::kv::{Key, KvError};
+use crate::telemetry::Chain;
 
 /// A transfer was not made, or it is not known whether it was.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +35,14 @@ pub enum TransferError {
         #[source]
         cause: BoxError,
     },
+    /// It was certainly not made, since none is while the ledger is suspect.
+    #[error("transfer {id} was refused: {reason}")]
+    Quarantined {
+        /// The transfer.
+        id: Uuid,
+        /// What is wrong with the ledger.
+        reason: Arc<str>,
+    },
     /// It may have been made, or may yet be.
     #[error("it is not known whether transfer {id} was made")]
     Unknown {
@@ -39,19 +54,110 @@ pub enum TransferError {
     },
 }
 
-impl TransferError {
-    /// Tells what an error of the layers says of `posting`.
-    pub(super) fn from_stack(error: BoxError, posting: &Posting) -> Self {
-        let id = posting.id;
-        match error.downcast::<Failed>() {
-            Ok(failed) => Self::from_attempt(*failed, id),
-            // Everything else comes from above Detach: the work goes on, or was lost in the middle.
-            Err(cause) if posting.give_up() => Self::NotApplied { id, cause },
-            Err(cause) => Self::Unknown { id, cause },
+/// What stands against an attempt.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    #[error("the balance of {person:?} would leave the range that is counted")]
+    OutOfRange { person: Key },
+    #[error("what the store holds for {person:?} is no balance")]
+    Unreadable { person: Key },
+    #[error("{person:?} has too many open transfers")]
+    Full { person: Key },
+    #[error("the transfer was given up before")]
+    Undone,
+    #[error("it is too late to begin with it")]
+    Late,
+    #[error("the ledger was reset")]
+    Reset,
+    #[error("the store says contradictory things of the transfer")]
+    Contradiction,
+    #[error("an attempt took too long")]
+    Slow(#[from] Elapsed),
+    #[error(transparent)]
+    Store(#[from] KvError),
+}
+
+impl Cause {
+    /// What another attempt is worth.
+    pub(super) fn class(&self) -> Class {
+        match self {
+            Self::Store(KvError::Conflict(_)) | Self::Full { .. } => Class::Conflict,
+            Self::Store(KvError::Unavailable(_)) => Class::NotDone,
+            Self::Store(KvError::Unknown(_)) | Self::Slow(_) => Class::Unknown,
+            Self::Store(KvError::Invalid(_))
+            | Self::OutOfRange { .. }
+            | Self::Unreadable { .. }
+            | Self::Undone
+            | Self::Late
+            | Self::Reset
+            | Self::Contradiction => Class::Done,
+        }
+    }
+}
+
+impl Cause {
+    /// Whether the client asked for what cannot be.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::OutOfRange { .. } | Self::Undone)
+    }
+
+    /// The same without names of people, for the log.
+    pub(super) fn kind(&self) -> String {
+        match self {
+            Self::OutOfRange { .. } => "a balance would leave the range that is counted".to_owned(),
+            Self::Unreadable { .. } => "what the store holds for a person is no balance".to_owned(),
+            Self::Full { .. } => "a person has too many open transfers".to_owned(),
+            other => Chain(other).to_string(),
+        }
+    }
+}
+
+/// A transfer that came to no good end.
+#[derive(Debug, thiserror::Error)]
+#[error("{cause}")]
+pub(super) struct Failed {
+    #[source]
+    pub(super) cause: Cause,
+    /// Whether it may have been made all the same, or may yet be.
+    pub(super) doubt: bool,
+}
+
+impl Failed {
+    /// It was not made, and never will be.
+    pub(super) fn certain(cause: Cause) -> Self {
+        Self {
+            cause,
+            doubt: false,
         }
     }
 
-    fn from_attempt(Failed { cause, doubt }: Failed, id: Uuid) -> Self {
+    /// It may have been made.
+    pub(super) fn in_doubt(cause: Cause) -> Self {
+        Self { cause, doubt: true }
+    }
+}
+
+impl TransferError {
+    /// What an error of the layers says of `posting`; `Ok` if it was made for all that.
+    pub(super) fn from_stack(error: BoxError, posting: &Posting) -> Result<(), Self> {
+        let id = posting.id;
+        let error = match error.downcast::<Failed>() {
+            Ok(failed) => return Err(Self::from_failed(*failed, id)),
+            Err(error) => error,
+        };
+        Err(match error.downcast::<Quarantined>() {
+            Ok(quarantined) => Self::Quarantined {
+                id,
+                reason: Arc::clone(quarantined.reason()),
+            },
+            // Everything else comes from above Detach: the work goes on, or was lost in the middle.
+            Err(_) if posting.ended() == Some(Outcome::Done) => return Ok(()),
+            Err(cause) if posting.give_up() => Self::NotApplied { id, cause },
+            Err(cause) => Self::Unknown { id, cause },
+        })
+    }
+
+    fn from_failed(Failed { cause, doubt }: Failed, id: Uuid) -> Self {
         match cause {
             cause if doubt => Self::Unknown {
                 id,
@@ -63,7 +169,7 @@ impl TransferError {
             Cause::Unreadable { person } => Self::Unreadable {
                 person: person.to_string(),
             },
-            cause @ (Cause::Store(_) | Cause::Undone) => Self::NotApplied {
+            cause => Self::NotApplied {
                 id,
                 cause: cause.into(),
             },

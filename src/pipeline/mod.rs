@@ -1,116 +1,221 @@
 //! What becomes of a transfer: layers around the store, on one page.
 //!
 //! ```text
-//! Ledger::transfer ─► Timeout ─► Detach ─► Conclude ─► Retry ─► Transaction ─► KvService
-//! Ledger::accounts ─► Reader (one list, cached by the store's stamp) ───────────────┘
+//! Ledger::transfer ─► Quarantine ─► Timeout ─► LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
+//!     transaction:    Conclude ─► Retry ─► Timeout ─► Transaction ────────────────────► KvService
+//!     saga:           Saga (Compensate) ─► Retry ─► Timeout ─► Adjust, for each step ──► KvService
+//! Ledger::snapshot ─► Reader (one list, cached by the store's stamp) ──────────────────► KvService
+//! Ledger::tend     ─► Sweeper (finishes what was left open), Fuse (quarantine) ────────► both
 //! ```
 
-mod balance;
+mod adjust;
+mod cell;
 mod conclude;
 mod error;
+mod fuse;
+mod logged;
+mod patience;
+mod places;
 mod posting;
 mod reader;
 mod record;
-#[cfg(test)]
-mod tests;
+mod recover;
+mod rules;
+mod saga;
+mod snapshot;
+mod step;
 mod transaction;
+mod underway;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use resilient::detach::{DetachLayer, Tracker};
-use resilient::retry::{Backoff, Conflicts, Policy};
+use resilient::quarantine::{Handle, QuarantineLayer};
+use resilient::retry::{Backoff, Policy};
+use resilient::timeout::TimeoutLayer;
+use tokio::time::{Instant, sleep};
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::load_shed::LoadShedLayer;
 use tower::retry::RetryLayer;
-use tower::timeout::TimeoutLayer;
-use tower::util::BoxCloneSyncService;
+use tower::retry::budget::TpsBudget;
+use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use uuid::Uuid;
 
 pub use error::TransferError;
-pub use reader::View;
+pub use patience::{Options, Patience};
+pub use record::Outcome;
+pub use rules::Rules;
+pub use snapshot::Snapshot;
 
 use crate::kv::{Kv, KvError, KvService};
 use crate::ledger::Transfer;
+use adjust::Adjust;
 use conclude::ConcludeLayer;
-use posting::{ByOutcome, Posting};
+use error::Failed;
+use fuse::Fuse;
+use logged::LoggedLayer;
+use patience::chance;
+use places::Places;
+use posting::Posting;
 use reader::Reader;
+use recover::Sweeper;
+use saga::{Saga, Steps};
+use step::{ByCause, Step};
 use transaction::Transaction;
-
-/// How hard the pipeline tries.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// Delays after errors of the store.
-    pub errors: Backoff,
-    /// Delays after conflicts.
-    pub conflicts: Conflicts,
-    /// No attempt begins later than this after the first one that failed: the rest of the client's
-    /// waiting is left for that attempt, and for making its outcome certain.
-    pub try_within: Duration,
-    /// How long a client waits for the outcome of its transfer.
-    pub answer_within: Duration,
-}
-
-impl Default for Patience {
-    /// Six retries of errors (base 150 ms, cap 2 s, full jitter), begun within 2.5 s; an answer
-    /// within 4 s.
-    fn default() -> Self {
-        let errors = Backoff::new(Duration::from_millis(150), Duration::from_secs(2), 1.0, 6)
-            .expect("the constants are in range");
-        Self {
-            errors,
-            conflicts: Conflicts::default(),
-            try_within: Duration::from_millis(2500),
-            answer_within: Duration::from_secs(4),
-        }
-    }
-}
+use underway::Underway;
 
 /// The ledger of a group, in a store. Clones are the same ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     transfers: BoxCloneSyncService<Posting, (), BoxError>,
     reader: Arc<Reader>,
+    saga: Saga,
+    places: Arc<Places>,
+    underway: Arc<Underway>,
+    fuse: Arc<Fuse>,
     kv: Kv,
+    options: Options,
+}
+
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It will be made or undone.
+    Open,
+    /// It was made.
+    Done,
+    /// It was not made, and never will be.
+    Undone,
 }
 
 impl Ledger {
     /// A ledger whose transfers are one transaction each. `running` counts the transfers under way.
     #[must_use]
-    pub fn transactional(store: KvService, patience: Patience, running: Tracker) -> Self {
-        let kv = Kv::new(store);
+    pub fn transactional(store: KvService, options: Options, running: Tracker) -> Self {
+        let Patience {
+            errors,
+            conflicts,
+            attempt_within,
+            ..
+        } = options.patience;
+        let kv = Kv::new(store.clone());
         let transfers = ServiceBuilder::new()
-            // Ends only the client's waiting: the transfer below goes on to its end.
-            .layer(TimeoutLayer::new(patience.answer_within))
-            // From here on a client that hangs up cannot cut a transfer in half.
-            .layer(DetachLayer::new(running))
             // When the tries are used up: makes certain that it will not happen, or says unknown.
             .layer(ConcludeLayer::new(kv.clone()))
             // Reads again, decides again; conflicts at once, errors after a while.
             .layer(RetryLayer::new(
-                Policy::new(ByOutcome, patience.errors, patience.conflicts)
-                    .within(patience.try_within),
+                Policy::with_random(
+                    ByCause,
+                    errors,
+                    conflicts,
+                    chance(options.seed, "transactions"),
+                )
+                .budget(budget(&options)),
             ))
+            // A try that hangs is one that failed.
+            .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
             // One attempt: read both, decide, write both and the record at once.
-            .service(Transaction::new(kv.clone()));
+            .service(Transaction::new(kv));
+        Self::new(store, options, running, |_| transfers)
+    }
+
+    /// A ledger whose transfers are puts of single keys, for stores without transactions.
+    #[must_use]
+    pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
+        Self::new(store, options, running, |saga| saga)
+    }
+
+    fn new<S>(
+        store: KvService,
+        options: Options,
+        running: Tracker,
+        transfers: impl FnOnce(Saga) -> S,
+    ) -> Self
+    where
+        S: Service<Posting, Response = (), Error = Failed, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let kv = Kv::new(store);
+        let places = Arc::new(Places::new(kv.clone()));
+        let underway = Arc::new(Underway::default());
+        let quarantine = Handle::new();
+        let saga = Saga::new(
+            steps(&kv, options.patience.errors, &options, "steps"),
+            steps(&kv, options.patience.undo_errors, &options, "undo"),
+            Arc::clone(&places),
+            Arc::clone(&underway),
+            options.patience.undo_within,
+            options.rules,
+        );
+        let transfers = ServiceBuilder::new()
+            // While the ledger is suspect nothing below runs.
+            .layer(QuarantineLayer::new(quarantine.clone()))
+            // Ends only the client's waiting: the transfer below goes on to its end.
+            .layer(TimeoutLayer::new(options.patience.answer_within))
+            // Says no at once when the limit below is reached.
+            .layer(LoadShedLayer::new())
+            // From here on a client that hangs up cannot cut a transfer in half.
+            .layer(DetachLayer::new(running))
+            // Counts what really runs, whoever still waits for it.
+            .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
+            // What became of it is told here, since above nobody may be waiting any more.
+            .layer(LoggedLayer)
+            .service(transfers(saga.clone()));
         Self {
             transfers: BoxCloneSyncService::new(transfers),
             reader: Arc::new(Reader::new(kv.clone())),
+            saga,
+            places,
+            underway,
+            fuse: Arc::new(Fuse::new(kv.clone(), quarantine)),
             kv,
+            options,
         }
     }
 
-    /// Makes `transfer`: when this returns `Ok`, it is in the store, once.
+    /// Makes `transfer`, under the id `id`: when this returns `Ok`, it is in the store, once.
     ///
     /// # Errors
     ///
     /// [`TransferError`] says whether it is certain that it was not made.
-    pub async fn transfer(&self, transfer: Transfer) -> Result<(), TransferError> {
-        let posting = Posting::new(Uuid::now_v7(), transfer);
+    pub async fn transfer(&self, id: Uuid, transfer: Transfer) -> Result<(), TransferError> {
+        let try_until = Instant::now() + self.options.patience.try_within;
+        let posting = Posting::new(id, transfer, try_until);
         let mut transfers = self.transfers.clone();
         let answer = async { transfers.ready().await?.call(posting.clone()).await };
-        answer
-            .await
-            .map_err(|error| TransferError::from_stack(error, &posting))
+        match answer.await {
+            Ok(()) => Ok(()),
+            Err(error) => TransferError::from_stack(error, &posting),
+        }
+    }
+
+    /// What became of the transfer `id`; `None` if there is none (yet).
+    ///
+    /// # Errors
+    ///
+    /// The error of the store.
+    pub async fn status(&self, id: Uuid) -> Result<Option<Status>, Arc<KvError>> {
+        if let Some(status) = self.recorded(id).await? {
+            return Ok(Some(status));
+        }
+        if self.underway.has(id) || self.reader.snapshot().await?.has_open(id) {
+            return Ok(Some(Status::Open));
+        }
+        // It may have been finished between the two looks.
+        Ok(self.recorded(id).await?)
+    }
+
+    async fn recorded(&self, id: Uuid) -> Result<Option<Status>, KvError> {
+        let (outcome, _) = record::read(&self.kv, id).await?;
+        Ok(outcome.map(|outcome| match outcome {
+            Outcome::Done => Status::Done,
+            Outcome::Undone => Status::Undone,
+        }))
     }
 
     /// The accounts as of a moment after this was called.
@@ -118,8 +223,8 @@ impl Ledger {
     /// # Errors
     ///
     /// The error of the store.
-    pub async fn view(&self) -> Result<Arc<View>, Arc<KvError>> {
-        self.reader.view().await
+    pub async fn snapshot(&self) -> Result<Arc<Snapshot>, Arc<KvError>> {
+        self.reader.snapshot().await
     }
 
     /// Forgets everything.
@@ -128,6 +233,72 @@ impl Ledger {
     ///
     /// The error of the store.
     pub async fn reset(&self) -> Result<(), KvError> {
-        self.kv.reset().await.map(drop)
+        self.kv.reset().await?;
+        // An empty ledger is whole.
+        self.fuse.follow().await;
+        Ok(())
     }
+
+    /// Looks after the ledger for ever: finishes what crashed processes have left open, and suspends
+    /// transfers while any replica has found the ledger suspect.
+    pub async fn tend(&self) {
+        let follow = async {
+            loop {
+                self.fuse.follow().await;
+                sleep(self.options.patience.quarantine_poll).await;
+            }
+        };
+        tokio::join!(self.sweeper().run(), follow);
+    }
+
+    /// Finishes what this process has left open, for `limit` at most: the last thing to do.
+    pub async fn settle_down(&self, limit: Duration) {
+        self.sweeper().last_round(limit).await;
+    }
+
+    fn sweeper(&self) -> Sweeper {
+        Sweeper::new(
+            Arc::clone(&self.reader),
+            self.saga.clone(),
+            Arc::clone(&self.places),
+            Arc::clone(&self.underway),
+            Arc::clone(&self.fuse),
+            self.options.patience,
+            chance(self.options.seed, "sweeper"),
+        )
+    }
+}
+
+/// What makes steps of transfers: tries each as `errors` allows.
+fn steps(kv: &Kv, errors: Backoff, options: &Options, purpose: &str) -> Steps {
+    let count = |step: Step| {
+        step.posting.takes_step();
+        step
+    };
+    let conflicts = options.patience.conflicts;
+    Steps::new(
+        ServiceBuilder::new()
+            .map_request(count)
+            // Looks again, decides again.
+            .layer(RetryLayer::new(
+                Policy::with_random(ByCause, errors, conflicts, chance(options.seed, purpose))
+                    .budget(budget(options)),
+            ))
+            // A try that hangs is one that failed.
+            .layer(option_layer(
+                options.patience.attempt_within.map(TimeoutLayer::new),
+            ))
+            // One try: look, decide, put.
+            .service(Adjust::new(kv.clone(), options.rules)),
+    )
+}
+
+/// Retries that the store gets for each success, and without any. What was earned is spent within a
+/// second or lost: a store that is away must not get all at once what it earned before.
+fn budget(options: &Options) -> Arc<TpsBudget> {
+    Arc::new(TpsBudget::new(
+        Duration::from_secs(1),
+        options.patience.spare_retries,
+        1.0,
+    ))
 }

@@ -1,9 +1,10 @@
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use resilient::retry::{Class, Classify};
+use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::transaction::Failed;
+use super::record::Outcome;
 use crate::ledger::Transfer;
 
 /// A transfer on its way into the store. Clones are the same transfer.
@@ -12,7 +13,21 @@ pub(super) struct Posting {
     /// Names its record: it is made once, whatever is sent how often.
     pub(super) id: Uuid,
     pub(super) transfer: Transfer,
-    begun: Arc<OnceLock<Begun>>,
+    /// No attempt to make it begins later.
+    pub(super) try_until: Instant,
+    progress: Arc<Progress>,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Progress {
+    begun: OnceLock<Begun>,
+    /// A put that changes the receiver's balance was sent.
+    debit_was_sent: AtomicBool,
+    ended: OnceLock<Outcome>,
+    was_answered: AtomicBool,
+    steps: AtomicU32,
+    tries: AtomicU32,
 }
 
 /// What happened first; it decides what can be said of a transfer that got no answer.
@@ -20,36 +35,76 @@ pub(super) struct Posting {
 enum Begun {
     /// A write was sent, based on this epoch: from then on the transfer may have been made.
     Sent { epoch: Option<u64> },
+    /// Its sender's cell has it: somebody else began it.
+    Found { epoch: Option<u64> },
     /// It was given up before any write was sent.
     GivenUp,
 }
 
 impl Posting {
-    pub(super) fn new(id: Uuid, transfer: Transfer) -> Self {
+    pub(super) fn new(id: Uuid, transfer: Transfer, try_until: Instant) -> Self {
         Self {
             id,
             transfer,
-            begun: Arc::default(),
+            try_until,
+            progress: Arc::default(),
+        }
+    }
+
+    /// A transfer that was found in the outbox of its sender, in `epoch`.
+    pub(super) fn found(
+        id: Uuid,
+        transfer: Transfer,
+        epoch: Option<u64>,
+        try_until: Instant,
+    ) -> Self {
+        let progress = Progress {
+            begun: Begun::Found { epoch }.into(),
+            // Whoever began it may have sent everything.
+            debit_was_sent: true.into(),
+            ..Progress::default()
+        };
+        Self {
+            id,
+            transfer,
+            try_until,
+            progress: Arc::new(progress),
         }
     }
 
     /// Asks for leave to send a write that is based on `epoch`: none if the transfer was given up.
     pub(super) fn may_send(&self, epoch: Option<u64>) -> bool {
-        matches!(
-            self.begun.get_or_init(|| Begun::Sent { epoch }),
-            Begun::Sent { .. }
-        )
+        let begun = self.progress.begun.get_or_init(|| Begun::Sent { epoch });
+        *begun != Begun::GivenUp
+    }
+
+    /// Whether it is too late to begin with it: nobody waits for it any more.
+    pub(super) fn is_late(&self) -> bool {
+        self.progress.was_answered.load(Ordering::SeqCst) || Instant::now() > self.try_until
+    }
+
+    /// Notes that its client has got an answer, or none will come.
+    pub(super) fn answer(&self) {
+        self.progress.was_answered.store(true, Ordering::SeqCst);
     }
 
     /// Whether a write was sent, and so may have been made, whatever its answer was.
     pub(super) fn was_sent(&self) -> bool {
-        matches!(self.begun.get(), Some(Begun::Sent { .. }))
+        matches!(
+            self.progress.begun.get(),
+            Some(Begun::Sent { .. } | Begun::Found { .. })
+        )
+    }
+
+    /// Whether somebody else began it.
+    pub(super) fn was_found(&self) -> bool {
+        matches!(self.progress.begun.get(), Some(Begun::Found { .. }))
     }
 
     /// The epoch of the first write that was sent.
     pub(super) fn epoch(&self) -> Option<u64> {
-        match self.begun.get() {
-            Some(Begun::Sent { epoch }) => *epoch,
+        match self.progress.begun.get() {
+            Some(Begun::Sent { epoch } | Begun::Found { epoch }) => *epoch,
             Some(Begun::GivenUp) | None => None,
         }
     }
@@ -57,16 +112,46 @@ impl Posting {
     /// Sees to it that no write is sent any more, if none was: then the transfer is certainly not
     /// made.
     pub(super) fn give_up(&self) -> bool {
-        *self.begun.get_or_init(|| Begun::GivenUp) == Begun::GivenUp
+        *self.progress.begun.get_or_init(|| Begun::GivenUp) == Begun::GivenUp
     }
-}
 
-/// Classes the attempts of postings for the retry policy.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ByOutcome;
+    /// Notes that a put is sent that changes the receiver's balance.
+    pub(super) fn sends_debit(&self) {
+        self.progress.debit_was_sent.store(true, Ordering::SeqCst);
+    }
 
-impl Classify<Posting, (), Failed> for ByOutcome {
-    fn classify(&self, _: &Posting, result: &Result<(), Failed>) -> Class {
-        result.as_ref().map_or_else(Failed::class, |()| Class::Done)
+    /// Whether the receiver's balance may have been changed.
+    pub(super) fn debit_was_sent(&self) -> bool {
+        self.progress.debit_was_sent.load(Ordering::SeqCst)
+    }
+
+    /// Notes how it ended: it was made, or it never will be.
+    pub(super) fn end(&self, outcome: Outcome) {
+        self.progress.ended.get_or_init(|| outcome);
+    }
+
+    /// How it ended, as far as is known.
+    pub(super) fn ended(&self) -> Option<Outcome> {
+        self.progress.ended.get().copied()
+    }
+
+    /// Counts a step.
+    pub(super) fn takes_step(&self) {
+        self.progress.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Steps so far.
+    pub(super) fn steps(&self) -> u32 {
+        self.progress.steps.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt.
+    pub(super) fn tries_again(&self) {
+        self.progress.tries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Attempts so far, of all its steps together.
+    pub(super) fn tries(&self) -> u32 {
+        self.progress.tries.load(Ordering::Relaxed)
     }
 }

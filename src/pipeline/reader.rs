@@ -4,27 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Mutex;
 use tokio::task;
 
-use super::balance;
-use crate::kv::{Entry, Kv, KvError, Listed, Range, Stamp, Versioned};
-use crate::ledger::Account;
+use super::snapshot::Snapshot;
+use crate::kv::{Kv, KvError, Listed, Range};
 
 /// The least text after `!`, with which the service's own keys begin: names come after it.
 const AFTER_OWN_KEYS: &str = "\"";
-
-/// All accounts at one moment.
-#[derive(Debug)]
-pub struct View {
-    accounts: Vec<Account>,
-    stamp: Option<Stamp>,
-}
-
-impl View {
-    /// The accounts, sorted by holder (byte order).
-    #[must_use]
-    pub fn accounts(&self) -> &[Account] {
-        &self.accounts
-    }
-}
 
 /// Reads the accounts. Whoever asks gets them as of a moment after asking; those who ask while a
 /// list is under way share the next one, and nothing is listed again that has not changed.
@@ -40,18 +24,14 @@ pub(super) struct Reader {
 struct Newest {
     /// Those who had asked before the newest list began: its result is theirs.
     answers: u64,
-    result: Result<Arc<View>, Arc<KvError>>,
+    result: Result<Arc<Snapshot>, Arc<KvError>>,
 }
 
 impl Reader {
     pub(super) fn new(kv: Kv) -> Self {
-        let nothing = View {
-            accounts: Vec::new(),
-            stamp: None,
-        };
         let newest = Newest {
             answers: 0,
-            result: Ok(Arc::new(nothing)),
+            result: Ok(Arc::default()),
         };
         Self {
             kv,
@@ -60,7 +40,7 @@ impl Reader {
         }
     }
 
-    pub(super) async fn view(&self) -> Result<Arc<View>, Arc<KvError>> {
+    pub(super) async fn snapshot(&self) -> Result<Arc<Snapshot>, Arc<KvError>> {
         let ticket = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut newest = Arc::clone(&self.newest).lock_owned().await;
         if newest.answers >= ticket {
@@ -82,8 +62,8 @@ impl Reader {
     }
 }
 
-async fn list(kv: &Kv, last: Option<&Arc<View>>) -> Result<Arc<View>, Arc<KvError>> {
-    let unless = last.and_then(|view| view.stamp);
+async fn list(kv: &Kv, last: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, Arc<KvError>> {
+    let unless = last.and_then(|last| last.stamp());
     let listed = kv.list(Range::from(AFTER_OWN_KEYS), unless).await?;
     match (listed, last) {
         (Listed::Unchanged, Some(last)) => Ok(Arc::clone(last)),
@@ -93,34 +73,12 @@ async fn list(kv: &Kv, last: Option<&Arc<View>>) -> Result<Arc<View>, Arc<KvErro
         .into()),
         (Listed::Entries(entries, stamp), _) => {
             // There may be very many.
-            let read = task::spawn_blocking(|| accounts(entries)).await;
-            let accounts = read.map_err(|lost| KvError::Unavailable(lost.into()))?;
-            Ok(Arc::new(View { accounts, stamp }))
+            let read = task::spawn_blocking(move || Snapshot::new(entries, stamp)).await;
+            let snapshot = read.map_err(|lost| KvError::Unavailable(lost.into()))?;
+            for key in snapshot.unreadable() {
+                tracing::warn!(%key, "what the store holds here is no balance; it is left alone, and not shown");
+            }
+            Ok(Arc::new(snapshot))
         }
     }
-}
-
-/// The accounts among `entries`. What is no balance is not shown.
-fn accounts(entries: Vec<Entry>) -> Vec<Account> {
-    let account = |Entry {
-                       key,
-                       value,
-                       version,
-                   }| {
-        let balance = balance::parse(&Versioned { value, version });
-        if balance.is_none() {
-            tracing::warn!(
-                "the store holds a value that is no balance; it is left alone, and not shown"
-            );
-        }
-        balance.map(|balance| Account {
-            holder: key,
-            balance,
-        })
-    };
-    entries
-        .into_iter()
-        .filter(|entry| !entry.key.starts_with('!'))
-        .filter_map(account)
-        .collect()
 }

@@ -1,33 +1,41 @@
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::kv::{Key, Put};
+use crate::kv::{Key, Kv, KvError, Put, Stamp};
 use crate::ledger::Transfer;
 
-/// What became of a transfer: written once, under [`key`], in the transaction that makes it.
+/// What became of a transfer: written once, under [`key`]; in the transaction that makes it, or
+/// before it leaves its sender's outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record<'a> {
     pub(super) result: Outcome,
-    sender: &'a str,
-    receiver: &'a str,
-    amount: i64,
+    #[serde(borrow)]
+    pub(super) sender: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) receiver: Cow<'a, str>,
+    pub(super) amount: i64,
 }
 
 /// How a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Outcome {
+pub enum Outcome {
     /// It was made.
     Done,
     /// It was not made, and never will be.
     Undone,
 }
 
+/// What the keys of records begin with.
+pub(super) const PREFIX: &str = "!t/";
+
 /// Where the record of the transfer `id` is kept.
 pub(super) fn key(id: Uuid) -> Key {
-    let mut text = [0; 3 + uuid::fmt::Hyphenated::LENGTH];
-    text[..3].copy_from_slice(b"!t/");
-    id.hyphenated().encode_lower(&mut text[3..]);
+    let mut text = [0; PREFIX.len() + uuid::fmt::Hyphenated::LENGTH];
+    text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
+    id.hyphenated().encode_lower(&mut text[PREFIX.len()..]);
     // ASCII throughout: the prefix above and hexadecimal digits.
     String::from_utf8_lossy(&text).into()
 }
@@ -36,8 +44,8 @@ pub(super) fn key(id: Uuid) -> Key {
 pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
     let record = Record {
         result,
-        sender: transfer.sender().as_str(),
-        receiver: transfer.receiver().as_str(),
+        sender: transfer.sender().as_str().into(),
+        receiver: transfer.receiver().as_str().into(),
         amount: transfer.amount().get(),
     };
     let value = serde_json::to_string(&record).expect("text and numbers are always JSON");
@@ -48,13 +56,16 @@ pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
     }
 }
 
-/// The outcome that a record's value tells, or `None` where it is no record.
-pub(super) fn outcome(value: &str) -> Option<Outcome> {
-    #[derive(Deserialize)]
-    struct Result {
-        result: Outcome,
+/// What the record of the transfer `id` says, if there is one (yet), and when it was read.
+pub(super) async fn read(kv: &Kv, id: Uuid) -> Result<(Option<Outcome>, Option<Stamp>), KvError> {
+    let (stored, stamp) = kv.get(key(id)).await?;
+    if stored.version == 0 {
+        return Ok((None, stamp));
     }
-    serde_json::from_str(value)
-        .ok()
-        .map(|Result { result }| result)
+    match serde_json::from_str::<Record<'_>>(&stored.value) {
+        Ok(record) => Ok((Some(record.result), stamp)),
+        Err(_) => Err(KvError::Invalid(format!(
+            "the record of transfer {id} cannot be read"
+        ))),
+    }
 }

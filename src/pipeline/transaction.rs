@@ -3,10 +3,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use resilient::retry::Class;
 use tower::Service;
 
-use super::balance;
+use super::cell::Cell;
+use super::error::Cause;
 use super::posting::Posting;
 use super::record::{self, Outcome};
 use crate::kv::{Conflict, Key, Kv, KvError, Put, Stamp};
@@ -20,55 +20,6 @@ pub(super) struct Transaction {
     kv: Kv,
 }
 
-/// An attempt that did not make the transfer, or may not have.
-#[derive(Debug, thiserror::Error)]
-#[error("{cause}")]
-pub(super) struct Failed {
-    #[source]
-    pub(super) cause: Cause,
-    /// Whether this attempt or an earlier one may have made it all the same.
-    pub(super) doubt: bool,
-}
-
-/// What an attempt came to.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Cause {
-    #[error("the balance of {person:?} would leave the range that is counted")]
-    OutOfRange { person: Key },
-    #[error("what the store holds for {person:?} is no balance")]
-    Unreadable { person: Key },
-    #[error("the transfer was given up before")]
-    Undone,
-    #[error(transparent)]
-    Store(#[from] KvError),
-}
-
-impl Failed {
-    pub(super) fn class(&self) -> Class {
-        match &self.cause {
-            Cause::Store(KvError::Conflict(_)) => Class::Conflict,
-            Cause::Store(KvError::Unavailable(_)) => Class::NotDone,
-            Cause::Store(KvError::Unknown(_)) => Class::Unknown,
-            Cause::Store(KvError::Invalid(_))
-            | Cause::OutOfRange { .. }
-            | Cause::Unreadable { .. }
-            | Cause::Undone => Class::Done,
-        }
-    }
-
-    /// The same, when it has become certain that the transfer was not made and never will be.
-    pub(super) fn certain(self) -> Self {
-        let cause = match self.cause {
-            Cause::Store(error) => Cause::Store(KvError::Unavailable(error.into())),
-            cause => cause,
-        };
-        Self {
-            cause,
-            doubt: false,
-        }
-    }
-}
-
 impl Transaction {
     pub(super) fn new(kv: Kv) -> Self {
         Self { kv }
@@ -77,7 +28,7 @@ impl Transaction {
     async fn attempt(&self, posting: &Posting) -> Result<(), Cause> {
         if posting.was_sent() {
             // Before the balances: if it lands after this, the record refuses the write below.
-            match outcome(&self.kv, posting).await? {
+            match record::read(&self.kv, posting.id).await?.0 {
                 Some(Outcome::Done) => return Ok(()),
                 Some(Outcome::Undone) => return Err(Cause::Undone),
                 None => {}
@@ -104,15 +55,16 @@ impl Transaction {
     /// The put that changes the balance of `person` by `delta`, and when the balance was read.
     async fn changed(&self, person: Key, delta: i64) -> Result<(Put, Option<Stamp>), Cause> {
         let (stored, stamp) = self.kv.get(Arc::clone(&person)).await?;
-        let Some(balance) = balance::parse(&stored) else {
+        let Some(cell) = Cell::parse(&stored) else {
             return Err(Cause::Unreadable { person });
         };
-        let Some(balance) = balance::change(balance, delta) else {
+        // What others have open in it stays as it is.
+        let Some(cell) = cell.changed(delta) else {
             return Err(Cause::OutOfRange { person });
         };
         let put = Put {
             key: person,
-            value: balance.to_string().into(),
+            value: cell.value(),
             version: stored.version,
         };
         Ok((put, stamp))
@@ -121,37 +73,19 @@ impl Transaction {
 
 impl Service<Posting> for Transaction {
     type Response = ();
-    type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Cause>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Cause>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, posting: Posting) -> Self::Future {
         let this = self.clone();
         Box::pin(async move {
-            let attempt = this.attempt(&posting).await;
-            attempt.map_err(|cause| Failed {
-                doubt: posting.was_sent() && !matches!(cause, Cause::Undone),
-                cause,
-            })
+            posting.tries_again();
+            this.attempt(&posting).await
         })
-    }
-}
-
-/// What the record of `posting` says, or `None` if there is none (yet).
-pub(super) async fn outcome(kv: &Kv, posting: &Posting) -> Result<Option<Outcome>, KvError> {
-    let (stored, _) = kv.get(record::key(posting.id)).await?;
-    if stored.version == 0 {
-        return Ok(None);
-    }
-    match record::outcome(&stored.value) {
-        Some(outcome) => Ok(Some(outcome)),
-        None => Err(KvError::Invalid(format!(
-            "the record of transfer {} cannot be read",
-            posting.id
-        ))),
     }
 }
 

@@ -10,7 +10,7 @@ use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use resilient::detach::Tracker;
 use splitdim::kv::{KvService, embedded};
-use splitdim::pipeline::{Ledger, Patience};
+use splitdim::pipeline::{Ledger, Options};
 use splitdim::store::{Memory, Store};
 use tokio::sync::{Mutex, MutexGuard};
 use tower::util::BoxCloneSyncService;
@@ -59,7 +59,7 @@ impl Service {
 
     /// The routes over `store`, called without a network.
     pub(crate) fn over(store: KvService) -> Self {
-        let ledger = Ledger::transactional(store, Patience::default(), Tracker::new());
+        let ledger = Ledger::transactional(store, Options::default(), Tracker::new());
         Self {
             place: Place::Process(App::new(splitdim::http::app(ledger))),
             mark: String::new(),

@@ -1,3 +1,5 @@
+use tokio::time::Instant;
+
 /// How an attempt ended, as far as trying again is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -13,10 +15,19 @@ pub enum Class {
     Conflict,
 }
 
-/// Tells the [`Class`] of an attempt, and readies a request for the next one.
+/// Tells the [`Class`] of an attempt, until when there may be another, and readies a request for it.
 pub trait Classify<Request, Response, Error> {
     /// The class of `result`, which `request` came to.
     fn classify(&self, request: &Request, result: &Result<Response, Error>) -> Class;
+
+    /// The deadline that `request` carries, if it does: no retry of it, of a conflict neither, is
+    /// planned to begin later, so that the last failure is told to whoever still waits for it. Waiting
+    /// for readiness is not foreseen. Only retries are limited: an attempt that was begun needs a
+    /// [timeout](crate::timeout).
+    fn deadline(&self, request: &Request) -> Option<Instant> {
+        let _ = request;
+        None
+    }
 
     /// Called before `request` is sent again, with the class of the attempt that failed: the place
     /// to note in the request that an earlier attempt may have taken effect.

@@ -5,6 +5,9 @@
 //! nothing about the health of the service below: the first is tried again at once, the further
 //! ones within milliseconds, limited by time ([`Conflicts`]).
 //!
+//! Three things limit the retries of errors: their number, the [deadline](#deadline) of the request,
+//! and the [budget](#budget) of all requests together.
+//!
 //! # Example
 //!
 //! ```
@@ -85,10 +88,101 @@
 //! # }
 //! ```
 //!
+//! # Deadline
+//!
+//! A request that somebody waits for has a deadline, whatever number of retries is left, and several
+//! requests made for the same caller have the same one. It belongs into the request, where
+//! [`Classify::deadline`] finds it:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
+//! use tokio::time::Instant;
+//! use tower::{ServiceExt, retry::Retry, service_fn};
+//!
+//! #[derive(Clone)]
+//! struct Get {
+//!     until: Instant,
+//! }
+//!
+//! #[derive(Clone)]
+//! struct UntilDeadline;
+//!
+//! impl<Response, Error> Classify<Get, Response, Error> for UntilDeadline {
+//!     fn classify(&self, _: &Get, result: &Result<Response, Error>) -> Class {
+//!         if result.is_ok() { Class::Done } else { Class::NotDone }
+//!     }
+//!
+//!     fn deadline(&self, get: &Get) -> Option<Instant> {
+//!         Some(get.until)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Attempts are due after 0, 100, 200, 300 ms, and so on.
+//! let backoff = Backoff::new(Duration::from_millis(100), Duration::from_millis(100), 0.0, 9)?;
+//! let down = service_fn(|_: Get| async { Err::<(), _>("down") });
+//! let service = Retry::new(Policy::new(UntilDeadline, backoff, Conflicts::never()), down);
+//!
+//! let start = Instant::now();
+//! let get = Get { until: start + Duration::from_millis(250) };
+//! assert_eq!(service.oneshot(get).await, Err("down"));
+//! assert_eq!(start.elapsed(), Duration::from_millis(200));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Budget
+//!
+//! A number of retries limits the requests of one caller. When everything fails, all callers
+//! together still send a multiple of the usual load, just when it can be borne least. A
+//! [budget](Policy::budget) keeps the retries of all in proportion to the successes:
+//!
+//! | An attempt that was | does what to the budget |
+//! |---|---|
+//! | [`Class::Done`] and `Ok` | deposits |
+//! | [`Class::Done`] and `Err`: a refusal | nothing |
+//! | [`Class::NotDone`] or [`Class::Unknown`] | withdraws for the retry, if one is made; without the means for it, none is |
+//! | [`Class::Conflict`] | nothing: it tells of rivals, and not of a service in trouble |
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::time::Duration;
+//! # use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
+//! use tower::retry::budget::TpsBudget;
+//! # #[derive(Clone)]
+//! # struct Always;
+//! # impl<Request, Response, Error> Classify<Request, Response, Error> for Always {
+//! #     fn classify(&self, _: &Request, result: &Result<Response, Error>) -> Class {
+//! #         if result.is_ok() { Class::Done } else { Class::NotDone }
+//! #     }
+//! # }
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let backoff = Backoff::new(Duration::from_millis(150), Duration::from_secs(2), 1.0, 6)?;
+//!
+//! // A retry for each success of the last 10 s, and 5 a second besides.
+//! let budget = Arc::new(TpsBudget::new(Duration::from_secs(10), 5, 1.0));
+//! let policy = Policy::new(Always, backoff, Conflicts::default()).budget(budget);
+//! # let _: Policy<Always> = policy;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Two traps of [`TpsBudget`](tower::retry::budget::TpsBudget):
+//!
+//! - Up to a share of 1.0, it withdraws `1 / share` deposits for a retry, *without the fraction*:
+//!   0.6 acts as 1.0, and 0.4 as 0.5. Take 1.0, 0.5 or 0.25.
+//! - Where a share `p` of all attempts fails as a matter of course, each success takes `p / (1 − p)`
+//!   retries: 0.5 for a third. The usual 0.2 starves such callers. About 1.0 and a reserve (which also
+//!   serves those who have just begun) is for them, and still stops the flood when nothing succeeds.
+//!
 //! # Clone
 //!
 //! tower clones the policy for each request: the attempts are counted for that request alone. The
-//! source of randomness is shared by all clones, so that no two requests wait in step. Requests must
+//! source of randomness is shared by all clones, so that no two requests wait in step, and so is the
+//! budget. Requests must
 //! be `Clone` too, which an HTTP request with a streamed body is not: collect the body above.
 //!
 //! # Order
@@ -100,6 +194,17 @@
 //!
 //! Dropping the future between two attempts gives up the further ones. Whether the attempt under
 //! way took effect is then not known; [`detach`](crate::detach) keeps a caller from doing that.
+//! Dropping returns nothing to the budget.
+//!
+//! # Errors
+//!
+//! What the last attempt came to passes as it is, and so does an error of readiness between two
+//! attempts, which is final. The policy adds none of its own; a [`Backoff`] that cannot be is an
+//! [`InvalidBackoff`].
+//!
+//! # Panics
+//!
+//! Requests must be sent inside a tokio runtime with a timer, by which retries wait.
 
 mod backoff;
 mod classify;

@@ -7,18 +7,31 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep};
+use tower::retry::budget::Budget;
 use tower::util::rng::{HasherRng, Rng};
 
 use super::{Backoff, Class, Classify, Delays};
 
 /// How conflicts are retried: the first at once, the further ones by a short backoff, for as long
-/// as `within` allows.
+/// as `within` allows. See [`Conflicts::never`] too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conflicts {
     /// Delays from the second conflict of a request on. Its number of trials counts.
     pub backoff: Backoff,
-    /// Measured from the first conflict of a request: later ones are not retried.
+    /// Measured from the first conflict of a request: later ones are not retried. If it is zero,
+    /// neither is the first.
     pub within: Duration,
+}
+
+impl Conflicts {
+    /// No conflict is retried: the caller hears of each.
+    #[must_use]
+    pub fn never() -> Self {
+        Self {
+            within: Duration::ZERO,
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Conflicts {
@@ -46,9 +59,9 @@ pub struct Policy<C, R = HasherRng> {
     errors: Delays,
     conflicts: Delays,
     conflicts_within: Duration,
-    within: Duration,
-    first_failure: Option<Instant>,
     first_conflict: Option<Instant>,
+    /// Without one, requests do not limit the retries of each other.
+    budget: Option<Arc<dyn Budget + Send + Sync>>,
     random: Arc<Mutex<R>>,
 }
 
@@ -67,19 +80,19 @@ impl<C, R: Rng> Policy<C, R> {
             errors: errors.delays(),
             conflicts: conflicts.backoff.delays(),
             conflicts_within: conflicts.within,
-            within: Duration::MAX,
-            first_failure: None,
             first_conflict: None,
+            budget: None,
             random: Arc::new(Mutex::new(random)),
         }
     }
 
-    /// The same, but without a retry that would begin later than `limit` after the first failure of a
-    /// request: so that the last failure is told to whoever still waits for it.
+    /// The same, with retries of errors paid for from `budget`, which every clone shares: a success
+    /// deposits, a retry withdraws, and is not made if the budget is empty. See the
+    /// [module](crate::retry#budget) for what counts, and how large one should be.
     #[must_use]
-    pub fn within(self, limit: Duration) -> Self {
+    pub fn budget<B: Budget + Send + Sync + 'static>(self, budget: Arc<B>) -> Self {
         Self {
-            within: limit,
+            budget: Some(budget),
             ..self
         }
     }
@@ -92,6 +105,7 @@ impl<C, R: Rng> Policy<C, R> {
 
     fn after_conflict(&mut self) -> Option<Duration> {
         match self.first_conflict {
+            _ if self.conflicts_within.is_zero() => None,
             None => {
                 self.first_conflict = Some(Instant::now());
                 Some(Duration::ZERO)
@@ -101,6 +115,16 @@ impl<C, R: Rng> Policy<C, R> {
                 .next(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner)),
             Some(_) => None,
         }
+    }
+
+    fn deposit(&self) {
+        if let Some(budget) = &self.budget {
+            budget.deposit();
+        }
+    }
+
+    fn withdraw(&self) -> bool {
+        self.budget.as_ref().is_none_or(|budget| budget.withdraw())
     }
 }
 
@@ -119,12 +143,23 @@ where
     ) -> Option<Waiting> {
         let class = self.classify.classify(request, result);
         let delay = match class {
-            Class::Done => None,
+            Class::Done => {
+                if result.is_ok() {
+                    self.deposit();
+                }
+                None
+            }
             Class::Conflict => self.after_conflict(),
             Class::NotDone | Class::Unknown => self.after_error(),
         }?;
-        let first_failure = *self.first_failure.get_or_insert_with(Instant::now);
-        if first_failure.elapsed().saturating_add(delay) > self.within {
+        if let Some(deadline) = self.classify.deadline(request) {
+            // A moment beyond the reach of the clock is later than any deadline.
+            Instant::now()
+                .checked_add(delay)
+                .filter(|begin| *begin <= deadline)?;
+        }
+        // Last, so that only a retry that is made is paid for.
+        if class != Class::Conflict && !self.withdraw() {
             return None;
         }
         self.classify.again(request, class);
@@ -143,9 +178,8 @@ impl<C: Clone, R> Clone for Policy<C, R> {
             errors: self.errors.clone(),
             conflicts: self.conflicts.clone(),
             conflicts_within: self.conflicts_within,
-            within: self.within,
-            first_failure: self.first_failure,
             first_conflict: self.first_conflict,
+            budget: self.budget.clone(),
             random: Arc::clone(&self.random),
         }
     }
@@ -157,7 +191,8 @@ impl<C: fmt::Debug, R> fmt::Debug for Policy<C, R> {
             .field("classify", &self.classify)
             .field("errors", &self.errors)
             .field("conflicts", &self.conflicts)
-            .field("within", &self.within)
+            .field("conflicts_within", &self.conflicts_within)
+            .field("budget", &self.budget.is_some())
             .finish_non_exhaustive()
     }
 }

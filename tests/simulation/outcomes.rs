@@ -1,46 +1,21 @@
-//! Directed schedules: the answer to each request of a transfer is lost, each on its own and all
-//! together.
+//! Directed schedules: what is answered when nothing helps, when the store hangs, when the ledger is
+//! reset in the middle, and when it holds what it should not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
+use resilient::testing::network::{Fate, Happening, Network};
 use tower::{Service, ServiceExt};
+use uuid::Uuid;
 
-use super::faulty::{Fate, faulty};
-use crate::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
-use crate::ledger::{Amount, MAX_BALANCE, Name, Transfer};
-use crate::pipeline::{Ledger, Patience, TransferError};
-use crate::store::Memory;
+use super::replica::lost;
 
-#[tokio::test(start_paused = true)]
-async fn the_client_sees_200_whichever_answers_are_lost() {
-    // Bit i: the answer to write i is lost. Three in a row are absorbed.
-    for lost in 0..0b111_u32 {
-        let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
-        let mut writes = 0;
-        let network = faulty(store.clone(), move |request| {
-            let write = matches!(
-                request,
-                KvRequest::Transaction { .. } | KvRequest::Put { .. }
-            );
-            let fate = match write && lost & 1 << writes != 0 {
-                true => Fate::Unanswered,
-                false => Fate::Fine,
-            };
-            writes += u32::from(write);
-            (fate, Duration::ZERO)
-        });
-        let ledger = ledger(network);
-        ledger.transfer(transfer("a", "b", 5)).await.unwrap();
-        assert_eq!(
-            balances(&ledger).await,
-            [("a".into(), 5), ("b".into(), -5)],
-            "{lost:03b}"
-        );
-    }
-}
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
+use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::pipeline::{Ledger, Options, TransferError};
+use splitdim::store::Memory;
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_was_given_up_never_happens_later() {
@@ -50,7 +25,9 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
         KvRequest::Transaction { .. } => (Fate::Late, Duration::from_millis(200)),
         _ => (Fate::Fine, Duration::ZERO),
     });
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    let answer = ledger(network)
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::NotApplied { .. })),
         "{answer:?}"
@@ -67,7 +44,9 @@ async fn what_nobody_can_know_is_answered_unknown() {
         KvRequest::Get { .. } => (Fate::Fine, Duration::ZERO),
         _ => (Fate::Lost, Duration::ZERO),
     });
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    let answer = ledger(network)
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
@@ -79,7 +58,9 @@ async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
     let network = faulty(store, |_| (Fate::Refused, Duration::ZERO));
     let begun = tokio::time::Instant::now();
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    let answer = ledger(network)
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::NotApplied { .. })),
         "{answer:?}"
@@ -94,7 +75,13 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
         KvRequest::Transaction { .. } => (Fate::Fine, Duration::from_secs(5)),
         _ => (Fate::Fine, Duration::ZERO),
     });
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    // No limit for an attempt, as for a store in the same process: its answer is certain to come.
+    let mut options = Options::default();
+    options.patience.attempt_within = None;
+    let patient = Ledger::transactional(network, options, Tracker::new());
+    let answer = patient
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
@@ -111,7 +98,9 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
 async fn what_was_not_sent_in_time_is_never_sent() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    let answer = ledger(network)
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::NotApplied { .. })),
         "{answer:?}"
@@ -142,7 +131,9 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
             Err(KvError::Unknown("lost".into()))
         }
     }));
-    let answer = ledger(network).transfer(transfer("a", "b", 5)).await;
+    let answer = ledger(network)
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
+        .await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
@@ -160,8 +151,11 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
         let (slow, writer) = (slow.clone(), ledger(store.clone()));
         polls.push(tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(100) * poll).await;
-            writer.transfer(transfer("a", "b", 1)).await.unwrap();
-            tokio::time::timeout(Duration::from_millis(4500), slow.view())
+            writer
+                .transfer(Uuid::now_v7(), transfer("a", "b", 1))
+                .await
+                .unwrap();
+            tokio::time::timeout(Duration::from_millis(4500), slow.snapshot())
                 .await
                 .is_ok()
         }));
@@ -177,7 +171,7 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
 async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
     ledger(store.clone())
-        .transfer(transfer("a", "b", 7))
+        .transfer(Uuid::now_v7(), transfer("a", "b", 7))
         .await
         .unwrap();
     // The reset comes between the reads and the first write.
@@ -195,7 +189,7 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
         }
     }));
     ledger(network)
-        .transfer(transfer("a", "b", 5))
+        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await
         .unwrap();
     assert_eq!(
@@ -209,11 +203,13 @@ async fn a_balance_stays_within_what_is_counted() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
     let ledger = ledger(store);
     ledger
-        .transfer(transfer("a", "b", MAX_BALANCE))
+        .transfer(Uuid::now_v7(), transfer("a", "b", MAX_BALANCE))
         .await
         .unwrap();
     for (sender, receiver) in [("a", "c"), ("c", "b")] {
-        let answer = ledger.transfer(transfer(sender, receiver, 1)).await;
+        let answer = ledger
+            .transfer(Uuid::now_v7(), transfer(sender, receiver, 1))
+            .await;
         assert!(
             matches!(answer, Err(TransferError::OutOfRange { .. })),
             "{answer:?}"
@@ -237,7 +233,9 @@ async fn what_is_no_balance_is_never_overwritten() {
     kv.put(foreign, None).await.unwrap();
     let ledger = ledger(store);
     for (sender, receiver) in [("a", "b"), ("b", "a")] {
-        let answer = ledger.transfer(transfer(sender, receiver, 1)).await;
+        let answer = ledger
+            .transfer(Uuid::now_v7(), transfer(sender, receiver, 1))
+            .await;
         assert!(
             matches!(answer, Err(TransferError::Unreadable { .. })),
             "{answer:?}"
@@ -247,13 +245,31 @@ async fn what_is_no_balance_is_never_overwritten() {
     assert_eq!(balances(&ledger).await, []);
 }
 
+/// `store` behind a network: `fate` tells what becomes of each request, and how long it takes.
+fn faulty(
+    store: KvService,
+    mut fate: impl FnMut(&KvRequest) -> (Fate, Duration) + Send + 'static,
+) -> KvService {
+    let script = move |request: &KvRequest| {
+        let (fate, before) = fate(request);
+        Happening {
+            before,
+            late_by: before * 40,
+            ..Happening::new(fate)
+        }
+    };
+    let refused = |_: &KvRequest| KvError::Unavailable("refused".into());
+    KvService::new(Network::new(store, script, refused, lost))
+}
+
 fn ledger(store: KvService) -> Ledger {
-    Ledger::transactional(store, Patience::default(), Tracker::new())
+    Ledger::transactional(store, Options::default(), Tracker::new())
 }
 
 async fn balances(ledger: &Ledger) -> Vec<(String, i64)> {
-    let view = ledger.view().await.unwrap();
-    view.accounts()
+    let snapshot = ledger.snapshot().await.unwrap();
+    snapshot
+        .accounts()
         .iter()
         .map(|account| (account.holder.to_string(), account.balance))
         .collect()

@@ -1,0 +1,319 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use resilient::compensate::Standing;
+use tower::Service;
+
+use super::cell::{self, Cell, MarkKind};
+use super::error::Cause;
+use super::places::{Held, Sight};
+use super::record::{self, Outcome};
+use super::rules::Rules;
+use super::step::{Change, Step};
+use crate::kv::{Conflict, Kv, KvError};
+
+/// How often a cell is read again at once when somebody else was faster, before its turn is given to
+/// another transfer of this process.
+const AT_ONCE: u32 = 4;
+
+/// One attempt at one step of a transfer over two cells: looks at the cell, then at what the step
+/// depends on, decides, and puts the cell if it still is what was seen. It is always ready.
+///
+/// | Step | Cell | Guard, seen after the cell |
+/// |---|---|---|
+/// | credit, seal | sender's: it is not in the outbox | its record: there is none |
+/// | debit, fence | receiver's: there is no mark | sender's: it is in the outbox |
+/// | retire, undo | sender's: it is in the outbox | its record, which is written before |
+/// | prune | receiver's: there is a mark | sender's: it is not in the outbox |
+///
+/// So a step that was made is not made again, whoever made it, and one that comes late finds another
+/// version.
+#[derive(Clone, Debug)]
+pub(super) struct Adjust {
+    kv: Kv,
+    rules: Rules,
+}
+
+impl Adjust {
+    pub(super) fn new(kv: Kv, rules: Rules) -> Self {
+        Self { kv, rules }
+    }
+
+    async fn attempt(&self, step: &Step) -> Result<Standing, Cause> {
+        step.posting.tries_again();
+        let place = match step.change {
+            Change::Record(outcome) => return self.record(step, outcome).await,
+            Change::Debit | Change::Fence | Change::Prune => &step.parties.receiver,
+            _ => &step.parties.sender,
+        };
+        let _turn = place.turn.lock().await;
+        for _ in 1..AT_ONCE {
+            match self.once(step).await {
+                Err(Cause::Store(KvError::Conflict(Conflict::Version))) => {}
+                other => return other,
+            }
+        }
+        self.once(step).await
+    }
+
+    async fn once(&self, step: &Step) -> Result<Standing, Cause> {
+        match step.change {
+            Change::Credit => self.credit(step).await,
+            Change::Seal => self.seal(step).await,
+            Change::Debit => self.mark(step, MarkKind::In).await,
+            Change::Fence => self.mark(step, MarkKind::Fence).await,
+            Change::Record(outcome) => self.record(step, outcome).await,
+            Change::Retire => self.leave_outbox(step, 0).await,
+            Change::Undo => {
+                let amount = step.posting.transfer.amount().get();
+                self.leave_outbox(step, -amount).await
+            }
+            Change::Prune => self.prune(step).await,
+        }
+    }
+
+    async fn credit(&self, step: &Step) -> Result<Standing, Cause> {
+        let Step {
+            posting, parties, ..
+        } = step;
+        if posting.was_found() {
+            return Ok(Standing::Made);
+        }
+        let (sender, receiver) = match posting.was_sent() {
+            // The bounds were looked at before the first one was sent.
+            true => (parties.sender.sight().await?, None),
+            false => {
+                let both = tokio::try_join!(parties.sender.sight(), parties.receiver.sight())?;
+                (both.0, Some(both.1))
+            }
+        };
+        self.same_ledger(step, &sender)?;
+        if sender.cell.sends(posting.id) {
+            return Ok(Standing::Made);
+        }
+        if let Some(standing) = self.recorded(step).await? {
+            return Ok(standing);
+        }
+        if posting.is_late() {
+            return Err(Cause::Late);
+        }
+        let amount = posting.transfer.amount().get();
+        if let Some(receiver) = receiver {
+            if receiver.epoch != sender.epoch {
+                // One of them is from before a reset.
+                parties.sender.forget();
+                parties.receiver.forget();
+                return Err(KvError::Conflict(Conflict::Version).into());
+            }
+            if receiver.cell.changed(-amount).is_none() {
+                // It may be long ago that it was so.
+                in_range(&parties.receiver.look().await?, -amount, &parties.receiver)?;
+            }
+        }
+        if sender.cell.changed(amount).is_none() {
+            in_range(&parties.sender.look().await?, amount, &parties.sender)?;
+            return Err(KvError::Conflict(Conflict::Version).into());
+        }
+        if sender.cell.outbox.len() >= cell::OUTBOX {
+            parties.sender.look().await?;
+            return Err(full(&parties.sender));
+        }
+        if !posting.may_send(sender.epoch) {
+            return Ok(Standing::Never);
+        }
+        let credited = in_range(&sender, amount, &parties.sender)?;
+        let credited = credited.sending(posting.id, &posting.transfer);
+        match parties.sender.put(&sender, credited).await {
+            Err(Cause::Store(KvError::Conflict(Conflict::Version)))
+                if !self.rules.conflict_is_doubt =>
+            {
+                Ok(Standing::Never)
+            }
+            put => put.map(|()| Standing::Made),
+        }
+    }
+
+    async fn seal(&self, step: &Step) -> Result<Standing, Cause> {
+        let Step {
+            posting, parties, ..
+        } = step;
+        if posting.give_up() {
+            return Ok(Standing::Never);
+        }
+        let sender = parties.sender.sight().await?;
+        self.same_ledger(step, &sender)?;
+        if sender.cell.sends(posting.id) {
+            return Ok(Standing::Made);
+        }
+        if let Some(standing) = self.recorded(step).await? {
+            return Ok(standing);
+        }
+        if self.rules.seal_before_not_applied {
+            parties.sender.put(&sender, sender.cell.sealed()).await?;
+        }
+        Ok(Standing::Never)
+    }
+
+    /// Debits, or keeps the debit out.
+    async fn mark(&self, step: &Step, kind: MarkKind) -> Result<Standing, Cause> {
+        let Step {
+            posting, parties, ..
+        } = step;
+        if kind == MarkKind::Fence && !self.rules.fence_before_undo {
+            return Ok(Standing::Never);
+        }
+        let (receiver, sender) = self.receiver_then_sender(step).await?;
+        match receiver.cell.mark(posting.id) {
+            Some(MarkKind::In) => return Ok(Standing::Made),
+            Some(MarkKind::Fence) => return Ok(Standing::Never),
+            None => {}
+        }
+        if !sender.cell.sends(posting.id) {
+            // Somebody has finished it.
+            return match record::read(&self.kv, posting.id).await?.0 {
+                Some(Outcome::Done) => Ok(Standing::Made),
+                Some(Outcome::Undone) => Ok(Standing::Never),
+                None => Err(Cause::Contradiction),
+            };
+        }
+        if receiver.cell.inbox.len() >= cell::INBOX {
+            parties.receiver.look().await?;
+            return Err(full(&parties.receiver));
+        }
+        let (cell, standing) = match kind {
+            MarkKind::In => {
+                let amount = posting.transfer.amount().get();
+                posting.sends_debit();
+                (
+                    in_range(&receiver, -amount, &parties.receiver)?,
+                    Standing::Made,
+                )
+            }
+            MarkKind::Fence => (receiver.cell.unsealed(), Standing::Never),
+        };
+        let cell = cell.marked(posting.id, &posting.transfer, kind);
+        parties.receiver.put(&receiver, cell).await?;
+        Ok(standing)
+    }
+
+    async fn record(&self, step: &Step, outcome: Outcome) -> Result<Standing, Cause> {
+        let posting = &step.posting;
+        let create = record::create(posting.id, &posting.transfer, outcome);
+        match self.kv.put(create, posting.epoch()).await {
+            Ok(_) => Ok(Standing::Made),
+            Err(KvError::Conflict(Conflict::Version)) => {
+                match record::read(&self.kv, posting.id).await?.0 {
+                    Some(recorded) if recorded == outcome => Ok(Standing::Made),
+                    Some(_) => Err(Cause::Contradiction),
+                    None => Err(KvError::Conflict(Conflict::Version).into()),
+                }
+            }
+            Err(KvError::Conflict(Conflict::Epoch { .. })) => Err(Cause::Reset),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn leave_outbox(&self, step: &Step, delta: i64) -> Result<Standing, Cause> {
+        let Step {
+            posting, parties, ..
+        } = step;
+        let sender = parties.sender.sight().await?;
+        self.same_ledger(step, &sender)?;
+        if sender.cell.sends(posting.id) {
+            let mut cell = sender.cell.sent(posting.id);
+            // No bounds here: what was given back was within them before.
+            cell.balance = cell.balance.saturating_add(delta);
+            parties.sender.put(&sender, cell).await?;
+        }
+        Ok(Standing::Made)
+    }
+
+    async fn prune(&self, step: &Step) -> Result<Standing, Cause> {
+        let Step {
+            posting, parties, ..
+        } = step;
+        let receiver = parties.receiver.sight().await?;
+        self.same_ledger(step, &receiver)?;
+        if receiver.cell.mark(posting.id).is_none() {
+            return Ok(Standing::Made);
+        }
+        let sender = parties.sender.sight_after(&receiver).await?;
+        self.same_ledger(step, &sender)?;
+        if sender.cell.sends(posting.id) && self.rules.retire_before_prune {
+            return Err(Cause::Contradiction);
+        }
+        let cell = receiver.cell.pruned(posting.id);
+        parties.receiver.put(&receiver, cell).await?;
+        Ok(Standing::Made)
+    }
+
+    async fn receiver_then_sender(&self, step: &Step) -> Result<(Sight, Sight), Cause> {
+        let parties = &step.parties;
+        let (receiver, sender) = if self.rules.guard_after_cell {
+            let receiver = parties.receiver.sight().await?;
+            let sender = match self.rules.guard_for_each_try {
+                true => parties.sender.sight_after(&receiver).await?,
+                false => parties.sender.sight().await?,
+            };
+            (receiver, sender)
+        } else {
+            let sender = parties.sender.sight().await?;
+            (parties.receiver.sight().await?, sender)
+        };
+        self.same_ledger(step, &receiver)?;
+        self.same_ledger(step, &sender)?;
+        Ok((receiver, sender))
+    }
+
+    /// What the record tells of a transfer that is in no outbox, if it may ever have been in one.
+    async fn recorded(&self, step: &Step) -> Result<Option<Standing>, Cause> {
+        if !step.posting.was_sent() || !self.rules.record_tells {
+            return Ok(None);
+        }
+        let (outcome, _) = record::read(&self.kv, step.posting.id).await?;
+        Ok(outcome.map(|outcome| match outcome {
+            Outcome::Done => Standing::Made,
+            Outcome::Undone => Standing::Never,
+        }))
+    }
+
+    /// Whether `sight` is of the ledger in which the transfer was begun.
+    fn same_ledger(&self, step: &Step, sight: &Sight) -> Result<(), Cause> {
+        if step.posting.was_sent() && step.posting.epoch() != sight.epoch {
+            Err(Cause::Reset)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Service<Step> for Adjust {
+    type Response = Standing;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Standing, Cause>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, step: Step) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { this.attempt(&step).await })
+    }
+}
+
+/// The cell of `sight` with its balance changed by `delta`.
+fn in_range(sight: &Sight, delta: i64, place: &Held) -> Result<Cell, Cause> {
+    let out = || Cause::OutOfRange {
+        person: Arc::clone(&place.key),
+    };
+    sight.cell.changed(delta).ok_or_else(out)
+}
+
+fn full(place: &Held) -> Cause {
+    Cause::Full {
+        person: Arc::clone(&place.key),
+    }
+}

@@ -1,0 +1,143 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use resilient::quarantine::Handle;
+use serde::{Deserialize, Serialize};
+
+use crate::kv::{Key, Kv, KvError, Put, Versioned};
+
+/// Where the store keeps it that the ledger is suspect: for every replica.
+const KEY: &str = "!quarantine";
+
+/// Suspends the transfers of every replica while the ledger is suspect.
+#[derive(Debug)]
+pub(super) struct Fuse {
+    kv: Kv,
+    handle: Handle,
+    /// What this replica has found, and the store does not know yet.
+    found: Mutex<Option<Suspicion>>,
+}
+
+/// Why the ledger is suspect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Suspicion {
+    pub(super) reason: String,
+    /// What the ledger summed to when it was whole.
+    pub(super) sum: i64,
+}
+
+impl Fuse {
+    pub(super) fn new(kv: Kv, handle: Handle) -> Self {
+        Self {
+            kv,
+            handle,
+            found: Mutex::default(),
+        }
+    }
+
+    /// Whether transfers are suspended here.
+    pub(super) fn is_blown(&self) -> bool {
+        self.handle.reason().is_some()
+    }
+
+    /// Suspends them: here at once, elsewhere as soon as the store has it.
+    pub(super) async fn blow(&self, suspicion: Suspicion) {
+        if self.is_blown() {
+            return;
+        }
+        tracing::error!(
+            reason = suspicion.reason,
+            "the ledger is quarantined: every transfer is refused until it is proven whole; `splitdim repair` shows what is wrong"
+        );
+        self.handle.blow(&*suspicion.reason);
+        *self.found() = Some(suspicion);
+        self.follow().await;
+    }
+
+    /// Does as the store says, after telling it what was found here.
+    pub(super) async fn follow(&self) {
+        let followed = self.try_follow().await;
+        if let Err(error) = followed {
+            tracing::debug!(%error, "the store did not tell whether the ledger is quarantined");
+        }
+    }
+
+    async fn try_follow(&self) -> Result<(), KvError> {
+        let (stored, stamp) = self.kv.get(KEY.into()).await?;
+        let found = self.found().clone();
+        match (read(&stored), found) {
+            (Some(known), _) => {
+                *self.found() = None;
+                if !self.is_blown() {
+                    tracing::error!(
+                        reason = known.reason,
+                        "the ledger is quarantined by another replica"
+                    );
+                }
+                self.handle.blow(&*known.reason);
+            }
+            (None, Some(found)) => {
+                let value =
+                    serde_json::to_string(&found).expect("text and numbers are always JSON");
+                self.write(&stored, value.into(), stamp.map(|stamp| stamp.epoch))
+                    .await?;
+                *self.found() = None;
+            }
+            (None, None) => {
+                if self.is_blown() {
+                    tracing::info!("the quarantine is lifted");
+                }
+                self.handle.lift();
+            }
+        }
+        Ok(())
+    }
+
+    /// Why the store has it that the ledger is suspect, if it has.
+    pub(super) async fn suspicion(&self) -> Result<Option<Suspicion>, KvError> {
+        let (stored, _) = self.kv.get(KEY.into()).await?;
+        Ok(read(&stored))
+    }
+
+    /// Lifts the quarantine of every replica: the ledger was proven whole.
+    pub(super) async fn lift(&self) -> Result<(), KvError> {
+        let (stored, stamp) = self.kv.get(KEY.into()).await?;
+        if read(&stored).is_some() {
+            self.write(&stored, "".into(), stamp.map(|stamp| stamp.epoch))
+                .await?;
+        }
+        *self.found() = None;
+        self.follow().await;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        stored: &Versioned,
+        value: Key,
+        epoch: Option<u64>,
+    ) -> Result<(), KvError> {
+        let put = Put {
+            key: KEY.into(),
+            value,
+            version: stored.version,
+        };
+        self.kv.put(put, epoch).await.map(drop)
+    }
+
+    fn found(&self) -> MutexGuard<'_, Option<Suspicion>> {
+        // Nothing panics under this lock.
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The suspicion that a stored value tells; one that cannot be read is one all the same.
+fn read(stored: &Versioned) -> Option<Suspicion> {
+    if stored.value.is_empty() {
+        return None;
+    }
+    let read = serde_json::from_str(&stored.value);
+    Some(read.unwrap_or_else(|_| Suspicion {
+        reason: "the reason cannot be read".to_owned(),
+        sum: 0,
+    }))
+}

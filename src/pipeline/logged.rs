@@ -1,0 +1,71 @@
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::time::Instant;
+use tower::{Layer, Service};
+use tracing::Instrument;
+
+use super::error::Failed;
+use super::posting::Posting;
+
+/// Puts [`Logged`] around what makes transfers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LoggedLayer;
+
+/// Tells the log, once, what became of each transfer, whoever still waits for it; in the span of the
+/// request that brought it.
+#[derive(Clone, Debug)]
+pub(super) struct Logged<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for LoggedLayer {
+    type Service = Logged<S>;
+
+    fn layer(&self, inner: S) -> Logged<S> {
+        Logged { inner }
+    }
+}
+
+impl<S> Service<Posting> for Logged<S>
+where
+    S: Service<Posting, Response = (), Error = Failed>,
+    S::Future: Send + 'static,
+{
+    type Response = ();
+    type Error = Failed;
+    type Future = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, posting: Posting) -> Self::Future {
+        let begun = Instant::now();
+        let ending = self.inner.call(posting.clone());
+        let logged = async move {
+            let ended = ending.await;
+            log(&posting, &ended, begun);
+            ended
+        };
+        Box::pin(logged.in_current_span())
+    }
+}
+
+fn log(posting: &Posting, ended: &Result<(), Failed>, begun: Instant) {
+    let (id, steps, tries) = (posting.id, posting.steps(), posting.tries());
+    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    match ended {
+        Ok(()) => tracing::debug!(%id, steps, tries, ms, "a transfer was made"),
+        Err(failed) if !failed.doubt && failed.cause.is_refusal() => {
+            tracing::debug!(%id, steps, tries, ms, "a transfer was refused");
+        }
+        Err(failed) if !failed.doubt => {
+            tracing::warn!(%id, steps, tries, ms, cause = failed.cause.kind(), "a transfer was not made");
+        }
+        Err(failed) => {
+            tracing::error!(%id, steps, tries, ms, cause = failed.cause.kind(), "it is not known yet whether a transfer was made");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tower::util::rng::Rng;
+use uuid::Uuid;
+
+use super::cell::MarkKind;
+use super::fuse::{Fuse, Suspicion};
+use super::patience::{Chance, Patience};
+use super::places::Places;
+use super::posting::Posting;
+use super::reader::Reader;
+use super::saga::Saga;
+use super::snapshot::{Open, Snapshot};
+use super::underway::Underway;
+use crate::ledger::{Amount, Name, Transfer};
+
+/// How many transfers are finished at a time.
+const AT_A_TIME: usize = 32;
+
+/// Finishes what processes that crashed, or gave up, have left open; and sees to it that nobody works
+/// on a ledger that is not whole.
+#[derive(Debug)]
+pub(super) struct Sweeper {
+    pub(super) reader: Arc<Reader>,
+    pub(super) saga: Saga,
+    pub(super) places: Arc<Places>,
+    pub(super) underway: Arc<Underway>,
+    pub(super) fuse: Arc<Fuse>,
+    pub(super) patience: Patience,
+    pub(super) chance: Chance,
+    watched: Watched,
+    finishing: JoinSet<()>,
+}
+
+/// What earlier rounds saw.
+#[derive(Debug, Default)]
+struct Watched {
+    epoch: Option<u64>,
+    /// Since when each open transfer, and each mark without one, was seen, by this process's clock.
+    since: HashMap<Uuid, Instant>,
+    /// What a whole ledger sums to: zero, unless one was imported that did not.
+    sum: Option<i128>,
+}
+
+impl Sweeper {
+    pub(super) fn new(
+        reader: Arc<Reader>,
+        saga: Saga,
+        places: Arc<Places>,
+        underway: Arc<Underway>,
+        fuse: Arc<Fuse>,
+        patience: Patience,
+        chance: Chance,
+    ) -> Self {
+        Self {
+            reader,
+            saga,
+            places,
+            underway,
+            fuse,
+            patience,
+            chance,
+            watched: Watched::default(),
+            finishing: JoinSet::new(),
+        }
+    }
+
+    /// Makes rounds for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            self.round().await;
+            // Replicas that were started together do not stay in step.
+            let pause = self
+                .patience
+                .sweep_every
+                .mul_f64(0.75 + 0.5 * self.chance.next_f64());
+            sleep(pause).await;
+        }
+    }
+
+    /// Looks once, and begins to finish what is due.
+    async fn round(&mut self) {
+        while self.finishing.try_join_next().is_some() {}
+        let snapshot = match self.reader.snapshot().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                tracing::debug!(%error, "open transfers could not be looked for");
+                // What could not be finished since the store was away has not been open for long.
+                self.watched.since.clear();
+                return;
+            }
+        };
+        self.watched.look(&snapshot);
+        self.judge(&snapshot).await;
+        for posting in self.due(&snapshot) {
+            self.finish(posting);
+        }
+        self.tidy(&snapshot);
+    }
+
+    /// Begins to finish what this process has left open, and what nobody seems to care for.
+    fn due(&self, snapshot: &Snapshot) -> Vec<Posting> {
+        let mut due = self.underway.left();
+        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
+        let stale = snapshot
+            .open()
+            .iter()
+            .filter(|open| self.watched.is_older(open.id, self.patience.stale_after))
+            .filter(|open| !self.underway.has(open.id));
+        due.extend(
+            stale.map(|open| {
+                Posting::found(open.id, open.transfer.clone(), epoch, self.try_until())
+            }),
+        );
+        due
+    }
+
+    fn finish(&mut self, posting: Posting) {
+        if self.finishing.len() >= AT_A_TIME {
+            return;
+        }
+        let Some(in_hand) = self.underway.take(posting.id) else {
+            return;
+        };
+        let saga = self.saga.clone();
+        self.finishing.spawn(async move {
+            let id = posting.id;
+            let ended = saga.see_through(posting.clone(), in_hand).await;
+            if let Some(outcome) = posting.ended() {
+                tracing::info!(%id, ?outcome, "an open transfer was finished");
+            } else if let Err(failed) = ended {
+                tracing::debug!(%id, error = %failed, "an open transfer could not be finished yet");
+            }
+        });
+    }
+
+    /// Begins to remove marks and seals that nobody needs any more.
+    fn tidy(&mut self, snapshot: &Snapshot) {
+        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
+        for (receiver, mark) in snapshot.stray() {
+            let stale = self.watched.is_older(mark.id, self.patience.stale_after);
+            if !stale || self.finishing.len() >= AT_A_TIME {
+                continue;
+            }
+            // The amount does not matter to a mark.
+            let transfer =
+                Name::new(receiver)
+                    .ok()
+                    .zip(Amount::new(1).ok())
+                    .and_then(|(receiver, amount)| {
+                        Transfer::new(mark.sender.clone(), receiver, amount).ok()
+                    });
+            let (Some(transfer), Some(in_hand)) = (transfer, self.underway.take(mark.id)) else {
+                continue;
+            };
+            let posting = Posting::found(mark.id, transfer, epoch, self.try_until());
+            let saga = self.saga.clone();
+            self.finishing.spawn(async move {
+                let pruned = saga.prune(posting).await;
+                if let Err(error) = pruned {
+                    tracing::debug!(%error, "a mark could not be removed yet");
+                }
+                drop(in_hand);
+            });
+        }
+        for key in snapshot.sealed() {
+            if self.finishing.len() >= AT_A_TIME {
+                return;
+            }
+            let place = self.places.hold(Arc::clone(key));
+            let within = self.patience.answer_within;
+            self.finishing.spawn(async move {
+                let rested = tokio::time::timeout(within, place.rest()).await;
+                if let Ok(Err(error)) = rested {
+                    tracing::debug!(%error, "a seal could not be removed yet");
+                }
+            });
+        }
+    }
+
+    /// Quarantines a ledger that is suspect, and lifts that when it is proven whole.
+    async fn judge(&self, snapshot: &Snapshot) {
+        let suspicion = self
+            .watched
+            .suspicion(snapshot, self.patience.quarantine_after);
+        match suspicion {
+            Some(suspicion) => self.fuse.blow(suspicion).await,
+            None if self.fuse.is_blown() => self.lift_if_whole(snapshot).await,
+            None => {}
+        }
+    }
+
+    async fn lift_if_whole(&self, snapshot: &Snapshot) {
+        let lifted = async {
+            if let Some(suspicion) = self.fuse.suspicion().await?
+                && snapshot.sum() != 0
+                && snapshot.sum() != i128::from(suspicion.sum)
+            {
+                return Ok(());
+            }
+            self.fuse.lift().await
+        };
+        if let Err(error) = lifted.await {
+            tracing::debug!(%error, "the quarantine could not be lifted yet");
+        }
+    }
+
+    fn try_until(&self) -> Instant {
+        Instant::now() + self.patience.try_within
+    }
+
+    /// Looks a last time: finishes what this process has left open, for `limit` at most.
+    pub(super) async fn last_round(&mut self, limit: Duration) {
+        for posting in self.underway.left() {
+            self.finish(posting);
+        }
+        let finishing = &mut self.finishing;
+        let all = async { while finishing.join_next().await.is_some() {} };
+        if tokio::time::timeout(limit, all).await.is_err() {
+            tracing::warn!(
+                "some transfers are left open; another replica, or the next start, finishes them"
+            );
+        }
+    }
+}
+
+impl Watched {
+    fn look(&mut self, snapshot: &Snapshot) {
+        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
+        if epoch != self.epoch {
+            *self = Self {
+                epoch,
+                ..Self::default()
+            };
+        }
+        let now = Instant::now();
+        let marks = snapshot.stray().iter().map(|(_, mark)| mark.id);
+        let seen = snapshot.open().iter().map(|open| open.id).chain(marks);
+        let since = &self.since;
+        let since = |id| (id, since.get(&id).copied().unwrap_or(now));
+        self.since = seen.map(since).collect();
+        let sum = self.sum.get_or_insert(snapshot.sum());
+        if snapshot.sum() == 0 {
+            *sum = 0;
+        }
+    }
+
+    fn is_older(&self, id: Uuid, age: Duration) -> bool {
+        self.since
+            .get(&id)
+            .is_some_and(|since| since.elapsed() >= age)
+    }
+
+    /// What makes the ledger suspect, if anything.
+    fn suspicion(&self, snapshot: &Snapshot, patience: Duration) -> Option<Suspicion> {
+        let whole = self.sum.unwrap_or_default();
+        let overdue = |open: &&Open| self.is_older(open.id, patience);
+        let reason = if snapshot.sum() != whole {
+            format!(
+                "the balances summed to {whole}, and now to {}",
+                snapshot.sum()
+            )
+        } else if let Some(open) = snapshot.open().iter().find(|open| !open.readable) {
+            format!(
+                "transfer {} is open, and a cell of it cannot be read",
+                open.id
+            )
+        } else if let Some(open) = snapshot.open().iter().find(overdue) {
+            let stands = match open.mark {
+                Some(MarkKind::In) => "it only has to be put to rest",
+                Some(MarkKind::Fence) => "it is to be undone",
+                None => "its receiver is not debited yet",
+            };
+            format!(
+                "transfer {} has been open for {} s: {stands}",
+                open.id,
+                patience.as_secs()
+            )
+        } else {
+            return None;
+        };
+        Some(Suspicion {
+            reason,
+            sum: whole.try_into().unwrap_or_default(),
+        })
+    }
+}

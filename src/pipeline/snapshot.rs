@@ -1,0 +1,180 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::cell::{Cell, Mark, MarkKind, transfer_of};
+use crate::kv::{Entry, Key, Stamp};
+use crate::ledger::{Account, Transfer};
+
+/// The whole ledger at one moment, with open transfers rolled forward: those whose debit may still be
+/// made are shown as made, those that never will be as not made. So the balances sum to zero at every
+/// moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    accounts: Vec<Account>,
+    open: Vec<Open>,
+    stray: Vec<(Key, Mark)>,
+    sealed: Vec<Key>,
+    unreadable: Vec<Key>,
+    sum: i128,
+    stamp: Option<Stamp>,
+}
+
+/// A transfer in the outbox of its sender.
+#[derive(Clone, Debug)]
+pub(super) struct Open {
+    pub(super) id: Uuid,
+    pub(super) transfer: Transfer,
+    /// What its receiver's cell says.
+    pub(super) mark: Option<MarkKind>,
+    /// Whether its receiver's cell can be read.
+    pub(super) readable: bool,
+}
+
+impl Snapshot {
+    /// The accounts, sorted by holder (byte order).
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.accounts
+    }
+
+    /// Whether the transfer `id` is open.
+    #[must_use]
+    pub fn has_open(&self, id: Uuid) -> bool {
+        self.open.iter().any(|open| open.id == id)
+    }
+
+    /// How many transfers are open.
+    #[must_use]
+    pub fn open_transfers(&self) -> usize {
+        self.open.len()
+    }
+
+    /// What the cells hold, less what open transfers have yet to move: zero, whatever is under way.
+    #[must_use]
+    pub fn sum(&self) -> i128 {
+        self.sum
+    }
+
+    /// The keys of what is no balance: it is left alone, and not among the accounts.
+    #[must_use]
+    pub fn unreadable(&self) -> &[Key] {
+        &self.unreadable
+    }
+
+    /// When it was read.
+    pub(super) fn stamp(&self) -> Option<Stamp> {
+        self.stamp
+    }
+
+    /// The open transfers.
+    pub(super) fn open(&self) -> &[Open] {
+        &self.open
+    }
+
+    /// Marks whose transfers are in no outbox, with the key of their cell.
+    pub(super) fn stray(&self) -> &[(Key, Mark)] {
+        &self.stray
+    }
+
+    /// The keys of cells that have a seal.
+    pub(super) fn sealed(&self) -> &[Key] {
+        &self.sealed
+    }
+
+    /// What `entries` hold, which are sorted by key and of one moment.
+    pub(super) fn new(entries: Vec<Entry>, stamp: Option<Stamp>) -> Self {
+        let mut snapshot = Self {
+            stamp,
+            ..Self::default()
+        };
+        let mut busy: Vec<(Key, Cell)> = Vec::new();
+        for Entry { key, value, .. } in entries {
+            if key.starts_with('!') {
+                continue;
+            }
+            let Some(cell) = Cell::parse_value(&value) else {
+                snapshot.unreadable.push(key);
+                continue;
+            };
+            snapshot.accounts.push(Account {
+                holder: Arc::clone(&key),
+                balance: cell.balance,
+            });
+            snapshot.sum += i128::from(cell.balance);
+            if cell.seal.is_some() {
+                snapshot.sealed.push(Arc::clone(&key));
+            }
+            if !cell.outbox.is_empty() || !cell.inbox.is_empty() {
+                busy.push((key, cell));
+            }
+        }
+        if !busy.is_empty() {
+            snapshot.roll_forward(&busy);
+        }
+        snapshot
+    }
+
+    fn roll_forward(&mut self, busy: &[(Key, Cell)]) {
+        let marks: HashMap<(&str, Uuid), MarkKind> = busy
+            .iter()
+            .flat_map(|(key, cell)| {
+                let marks = cell.inbox.iter();
+                marks.map(move |mark| ((&**key, mark.id), mark.kind))
+            })
+            .collect();
+        let cells: HashMap<&str, &Cell> = busy.iter().map(|(key, cell)| (&**key, cell)).collect();
+
+        let mut moved: BTreeMap<Key, i64> = BTreeMap::new();
+        for (sender, cell) in busy {
+            for intent in &cell.outbox {
+                let receiver = intent.receiver.to_shared();
+                let amount = intent.amount.get();
+                let mark = marks.get(&(&*receiver, intent.id)).copied();
+                if mark != Some(MarkKind::In) {
+                    self.sum -= i128::from(amount);
+                }
+                match mark {
+                    Some(MarkKind::In) => {}
+                    Some(MarkKind::Fence) => {
+                        *moved.entry(Arc::clone(sender)).or_default() -= amount
+                    }
+                    None => *moved.entry(Arc::clone(&receiver)).or_default() -= amount,
+                }
+                if let Some(transfer) = transfer_of(sender, intent) {
+                    self.open.push(Open {
+                        id: intent.id,
+                        transfer,
+                        mark,
+                        readable: !self.unreadable.contains(&receiver),
+                    });
+                }
+            }
+            for mark in &cell.inbox {
+                let is_open = cells
+                    .get(mark.sender.as_str())
+                    .is_some_and(|cell| cell.sends(mark.id));
+                if !is_open {
+                    self.stray.push((Arc::clone(sender), mark.clone()));
+                }
+            }
+        }
+        self.show(moved);
+    }
+
+    /// Moves balances by `moved`, of people too who have no cell yet.
+    fn show(&mut self, mut moved: BTreeMap<Key, i64>) {
+        for account in &mut self.accounts {
+            if let Some(delta) = moved.remove(&account.holder) {
+                account.balance = account.balance.saturating_add(delta);
+            }
+        }
+        let newcomers = moved
+            .into_iter()
+            .map(|(holder, balance)| Account { holder, balance });
+        self.accounts.extend(newcomers);
+        self.accounts
+            .sort_unstable_by(|one, other| one.holder.cmp(&other.holder));
+    }
+}

@@ -1,0 +1,67 @@
+//! Random schedules: whatever the network does and whoever crashes, the answers are true.
+
+use splitdim::pipeline::Rules;
+
+use super::replica::Kind::{self, Saga, Transaction};
+use super::schedule::{Setup, run};
+use super::verdict::Answer;
+
+/// Schedules of each test; `SIMULATION_SEEDS` sets another number.
+const SEEDS: u64 = 1000;
+
+#[test]
+fn sagas_are_exact_on_every_schedule() {
+    exact_on_every_schedule([Saga; 3]);
+}
+
+#[test]
+fn transactions_are_exact_on_every_schedule() {
+    exact_on_every_schedule([Transaction; 3]);
+}
+
+#[test]
+fn sagas_and_transactions_together_are_exact_on_every_schedule() {
+    exact_on_every_schedule([Saga, Transaction, Saga]);
+}
+
+fn exact_on_every_schedule(kinds: [Kind; 3]) {
+    let (mut made, mut refused, mut unknown) = (0, 0, 0);
+    for seed in seeds() {
+        let setup = Setup {
+            kinds,
+            rules: Rules::default(),
+            crashes: seed % 2 == 0,
+            resets: seed % 5 == 4,
+        };
+        match run(seed, setup) {
+            Ok(answers) => {
+                let count = |wanted| answers.iter().filter(|answer| **answer == wanted).count();
+                made += count(Answer::Made);
+                refused += count(Answer::NotApplied);
+                unknown += count(Answer::Unknown);
+            }
+            Err(violation) => {
+                panic!("seed {seed} (SIMULATION_SEED={seed} runs it alone): {violation}")
+            }
+        }
+    }
+    // The schedules are hard enough to show all three, and not so hard that nothing gets through.
+    let many = made + refused + unknown > 1000;
+    println!("{made} made, {refused} not applied, {unknown} unknown");
+    assert!(
+        !many || made > refused + unknown && refused > 0 && unknown > 0,
+        "{made} made, {refused} not applied, {unknown} unknown"
+    );
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let setting = |name| {
+        std::env::var(name)
+            .ok()
+            .and_then(|number| number.parse().ok())
+    };
+    match setting("SIMULATION_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..setting("SIMULATION_SEEDS").unwrap_or(SEEDS),
+    }
+}
