@@ -10,6 +10,7 @@ pub mod kvstore;
 pub mod ledger;
 pub mod pipeline;
 pub mod process;
+pub mod repair;
 pub mod serve;
 pub mod store;
 pub mod telemetry;

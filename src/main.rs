@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
-use splitdim::config::splitdim::{Mode, Puts, Settings};
+use splitdim::config::splitdim::{Mode, Puts, Settings, Task};
 use splitdim::kv::{KvClient, KvService, Writing, spawn_embedded};
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
 use splitdim::store::{Disk, Memory};
-use splitdim::{http, serve};
+use splitdim::{http, repair, serve};
 
 /// How long open transfers are finished after everything else has ended.
 const LAST_ROUND: Duration = Duration::from_secs(10);
@@ -38,12 +38,6 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         place,
         puts,
     } = open(settings.mode, &settings.options)?;
-    let listener = process::listen(&settings.listen).await?;
-    let stop = serve::stop_signal()?;
-    tracing::info!(
-        address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
-        "splitdim is listening"
-    );
     let running = Tracker::new();
     let mut options = settings.options;
     if writing.is_some() {
@@ -54,6 +48,17 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         Puts::Together => Ledger::transactional(store, options, running.clone()),
         Puts::Single => Ledger::saga(store, options, running.clone()),
     };
+    match settings.task {
+        Task::Serve => {}
+        Task::Diagnose => return repair::show(&ledger.diagnose().await?),
+        Task::Repair(repair) => return repair::show(&ledger.repair(&repair).await?),
+    }
+    let listener = process::listen(&settings.listen).await?;
+    let stop = serve::stop_signal()?;
+    tracing::info!(
+        address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
+        "splitdim is listening"
+    );
     let tending = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.tend().await }

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 use super::patience::{self, PatienceArguments};
 use super::{Mistakes, values};
-use crate::pipeline::Options;
+use crate::ledger::Name;
+use crate::pipeline::{Correction, Options, Repair};
 use crate::serve::Limits;
 use crate::telemetry::LogFormat;
 
@@ -21,6 +22,7 @@ struct Arguments {
     #[arg(
         long,
         env = "KVSTORE_MODE",
+        global = true,
         value_name = "MODE",
         default_value = "local"
     )]
@@ -29,6 +31,7 @@ struct Arguments {
     #[arg(
         long,
         env = "KVSTORE_ADDR",
+        global = true,
         value_name = "HOST:PORT",
         default_value = "localhost:8081"
     )]
@@ -45,6 +48,7 @@ struct Arguments {
     #[arg(
         long,
         env = "SPLITDIM_DATA",
+        global = true,
         value_name = "DIRECTORY",
         default_value = "splitdim-data"
     )]
@@ -59,6 +63,7 @@ struct Arguments {
     #[arg(
         long,
         env = "SPLITDIM_LOG_FORMAT",
+        global = true,
         value_name = "text|json",
         default_value = "text"
     )]
@@ -97,6 +102,25 @@ struct Arguments {
     threads: String,
     #[command(flatten)]
     patience: PatienceArguments,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show what is wrong with the ledger; with --apply, mend it
+    Repair {
+        /// Finish open transfers, do what the other flags say, and lift the quarantine if the ledger
+        /// is whole then
+        #[arg(long)]
+        apply: bool,
+        /// Set every balance to what the records of transfers say: only where none was imported
+        #[arg(long, requires = "apply")]
+        from_records: bool,
+        /// Change a balance, as in --book "John Smith=-250"; may be given more than once
+        #[arg(long, value_name = "NAME=AMOUNT", requires = "apply")]
+        book: Vec<String>,
+    },
 }
 
 const KVSTORE_MODES: [(&str, Puts); 3] = [
@@ -120,6 +144,19 @@ pub struct Settings {
     pub threads: usize,
     /// How transfers are made.
     pub options: Options,
+    /// What is to be done.
+    pub task: Task,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Serve.
+    Serve,
+    /// Show what is wrong with the ledger.
+    Diagnose,
+    /// Mend it.
+    Repair(Repair),
 }
 
 /// Where the ledger is.
@@ -198,6 +235,7 @@ impl Settings {
         );
         let threads = mistakes.note("--threads", values::number(&arguments.threads, 0..=1024));
         let options = patience::options(&arguments.patience, &mut mistakes);
+        let task = task(arguments.command, &mut mistakes);
         let settings = (|| {
             Some(Self {
                 mode: mode?,
@@ -206,10 +244,42 @@ impl Settings {
                 limits: limits?,
                 threads: values::threads(threads?),
                 options: options?,
+                task: task?,
             })
         })();
         settings.ok_or(mistakes)
     }
+}
+
+fn task(command: Option<Command>, mistakes: &mut Mistakes) -> Option<Task> {
+    let Some(Command::Repair {
+        apply,
+        from_records,
+        book,
+    }) = command
+    else {
+        return Some(Task::Serve);
+    };
+    if !apply {
+        return Some(Task::Diagnose);
+    }
+    let corrections = book
+        .iter()
+        .map(|text| mistakes.note("--book", correction(text)));
+    let corrections = corrections.collect::<Option<Vec<_>>>()?;
+    Some(Task::Repair(Repair {
+        from_records,
+        corrections,
+    }))
+}
+
+fn correction(text: &str) -> Result<Correction, String> {
+    let usage =
+        || format!("{text:?} is no correction; write NAME=AMOUNT, as in \"John Smith=-250\"");
+    let (person, by) = text.rsplit_once('=').ok_or_else(usage)?;
+    let person = Name::new(person).map_err(|error| format!("the name in {text:?} {error}"))?;
+    let by = by.parse().map_err(|_| usage())?;
+    Ok(Correction { person, by })
 }
 
 #[cfg(test)]

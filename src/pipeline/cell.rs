@@ -166,6 +166,15 @@ impl Cell {
     }
 }
 
+impl Mark {
+    /// The transfer that this mark, found under `receiver`, is of, but for its amount, which does not
+    /// matter to a mark; `None` where there can be none such.
+    pub(super) fn transfer(&self, receiver: &Arc<str>) -> Option<Transfer> {
+        let receiver = exactly(receiver).ok()?;
+        Transfer::new(self.sender.clone(), receiver, Amount::new(1).ok()?).ok()
+    }
+}
+
 /// A cell on the wire. A field that is not known here belongs to a later version of this program:
 /// such a cell is not ours to change.
 #[derive(Serialize, Deserialize)]

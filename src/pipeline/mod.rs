@@ -20,6 +20,7 @@ mod posting;
 mod reader;
 mod record;
 mod recover;
+mod repair;
 mod rules;
 mod saga;
 mod snapshot;
@@ -46,6 +47,7 @@ use uuid::Uuid;
 pub use error::TransferError;
 pub use patience::{Options, Patience};
 pub use record::Outcome;
+pub use repair::{Correction, Diagnosis, Repair, RepairError};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 

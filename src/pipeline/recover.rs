@@ -7,7 +7,6 @@ use tokio::time::{Instant, sleep};
 use tower::util::rng::Rng;
 use uuid::Uuid;
 
-use super::cell::MarkKind;
 use super::fuse::{Fuse, Suspicion};
 use super::patience::{Chance, Patience};
 use super::places::Places;
@@ -16,7 +15,6 @@ use super::reader::Reader;
 use super::saga::Saga;
 use super::snapshot::{Open, Snapshot};
 use super::underway::Underway;
-use crate::ledger::{Amount, Name, Transfer};
 
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 32;
@@ -146,15 +144,9 @@ impl Sweeper {
             if !stale || self.finishing.len() >= AT_A_TIME {
                 continue;
             }
-            // The amount does not matter to a mark.
-            let transfer =
-                Name::new(receiver)
-                    .ok()
-                    .zip(Amount::new(1).ok())
-                    .and_then(|(receiver, amount)| {
-                        Transfer::new(mark.sender.clone(), receiver, amount).ok()
-                    });
-            let (Some(transfer), Some(in_hand)) = (transfer, self.underway.take(mark.id)) else {
+            let (Some(transfer), Some(in_hand)) =
+                (mark.transfer(receiver), self.underway.take(mark.id))
+            else {
                 continue;
             };
             let posting = Posting::found(mark.id, transfer, epoch, self.try_until());
@@ -270,15 +262,11 @@ impl Watched {
                 open.id
             )
         } else if let Some(open) = snapshot.open().iter().find(overdue) {
-            let stands = match open.mark {
-                Some(MarkKind::In) => "it only has to be put to rest",
-                Some(MarkKind::Fence) => "it is to be undone",
-                None => "its receiver is not debited yet",
-            };
             format!(
-                "transfer {} has been open for {} s: {stands}",
+                "transfer {} has been open for {} s: {}",
                 open.id,
-                patience.as_secs()
+                patience.as_secs(),
+                open.stands()
             )
         } else {
             return None;

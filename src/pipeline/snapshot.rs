@@ -32,6 +32,18 @@ pub(super) struct Open {
     pub(super) readable: bool,
 }
 
+impl Open {
+    /// What is still to be done about it.
+    pub(super) fn stands(&self) -> &'static str {
+        match self.mark {
+            _ if !self.readable => "its receiver's cell cannot be read",
+            Some(MarkKind::In) => "it only has to be put to rest",
+            Some(MarkKind::Fence) => "it is to be undone",
+            None => "its receiver is not debited yet",
+        }
+    }
+}
+
 impl Snapshot {
     /// The accounts, sorted by holder (byte order).
     #[must_use]

@@ -1,13 +1,18 @@
 //! The real `kvstore`, on a port of its own, with a data directory of its own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use splitdim::kv::{Kv, KvClient, KvService};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
-use super::http::Connection;
+use super::exact::Balances;
+use super::http::{Connection, get};
 use super::process::{Process, Signal};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_kvstore");
@@ -19,6 +24,13 @@ pub(crate) struct Kvstore {
     pub(crate) address: SocketAddr,
     arguments: Vec<String>,
     data: TempDir,
+}
+
+/// What a list has for a key.
+#[derive(serde::Deserialize)]
+struct Stored {
+    key: String,
+    value: String,
 }
 
 impl Kvstore {
@@ -82,6 +94,49 @@ impl Kvstore {
     /// A client of it, as splitdim has one.
     pub(crate) fn client(&self) -> Kv {
         client(self.address)
+    }
+
+    /// Everybody's balance, if each is a plain integer in the store: nothing is open. Else the keys
+    /// and values that are not.
+    pub(crate) async fn at_rest(&self) -> Result<Balances, Vec<String>> {
+        let answer = self.connect().await.call(&get("/api/list")).await;
+        let answer = answer.expect("kvstore answers");
+        assert_eq!(answer.status(), 200);
+        let entries: Vec<Stored> = serde_json::from_slice(answer.body()).expect("lists are JSON");
+        let (mut balances, mut open) = (BTreeMap::new(), Vec::new());
+        for Stored { key, value } in entries {
+            match value.parse() {
+                // The service's own.
+                _ if key.starts_with('!') => {}
+                Ok(balance) => drop(balances.insert(key, balance)),
+                Err(_) => open.push(format!("{key}: {value}")),
+            }
+        }
+        match open.is_empty() {
+            true => Ok(Balances(balances)),
+            false => Err(open),
+        }
+    }
+
+    /// Waits until everything is at rest, but not longer than `limit`.
+    #[track_caller]
+    pub(crate) fn comes_to_rest(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = (Balances, Duration)> {
+        let begun = Instant::now();
+        let caller = Location::caller();
+        async move {
+            loop {
+                match self.at_rest().await {
+                    Ok(balances) => return (balances, begun.elapsed()),
+                    Err(open) if begun.elapsed() > limit => {
+                        panic!("{caller}: open after {limit:?}: {open:#?}")
+                    }
+                    Err(_) => sleep(Duration::from_millis(20)).await,
+                }
+            }
+        }
     }
 
     pub(crate) fn data(&self) -> &Path {

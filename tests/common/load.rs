@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -29,6 +30,7 @@ pub(crate) struct Load {
 pub(crate) struct Running {
     clients: JoinSet<Journal>,
     answered: watch::Receiver<usize>,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Load {
@@ -36,17 +38,22 @@ impl Load {
     pub(crate) fn start(self, address: SocketAddr) -> Running {
         let (answered, progress) = watch::channel(0);
         let answered = Arc::new(answered);
+        let stopping = Arc::<AtomicBool>::default();
         let clients = (0..self.clients)
-            .map(|client| run(self, client, address, Arc::clone(&answered)))
+            .map(|client| {
+                let (answered, stopping) = (Arc::clone(&answered), Arc::clone(&stopping));
+                run(self, client, address, answered, stopping)
+            })
             .collect();
         Running {
             clients,
             answered: progress,
+            stopping,
         }
     }
 
     /// What `client` sends as its transfer number `number`: every third has a fresh receiver.
-    fn transfer(&self, client: usize, number: usize) -> Transfer {
+    pub(crate) fn transfer(&self, client: usize, number: usize) -> Transfer {
         let mut random = Random(((self.round * self.clients + client) * self.each + number) as u64);
         let sender = random.below(self.people);
         let receiver = match number % 3 {
@@ -69,6 +76,11 @@ impl Running {
     pub(crate) async fn answered(&mut self, count: usize) {
         let answered = self.answered.wait_for(|answered| *answered >= count).await;
         answered.expect("the clients go on until then");
+    }
+
+    /// Has each client end after the answer that it waits for.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
     }
 
     /// Waits for the end of all clients.
@@ -113,6 +125,7 @@ fn outcome(answer: &Answer) -> Outcome {
         200 => Outcome::Done,
         400..500 => Outcome::NotApplied,
         503 if says(br#""outcome":"not_applied""#) => Outcome::NotApplied,
+        503 if says(br#""outcome":"quarantined""#) => Outcome::NotApplied,
         _ => Outcome::Unknown,
     }
 }
@@ -122,12 +135,16 @@ async fn run(
     client: usize,
     address: SocketAddr,
     answered: Arc<watch::Sender<usize>>,
+    stopping: Arc<AtomicBool>,
 ) -> Journal {
     let mut journal = Journal::default();
     let Ok(mut connection) = Connection::open(address).await else {
         return journal;
     };
     for number in 0..load.each {
+        if stopping.load(Ordering::SeqCst) {
+            break;
+        }
         let transfer = load.transfer(client, number);
         match send(&mut connection, &transfer).await {
             Ok((outcome, answer)) => {

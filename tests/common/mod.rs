@@ -8,6 +8,7 @@ pub(crate) mod exact;
 pub(crate) mod http;
 pub(crate) mod kvstore;
 pub(crate) mod load;
+pub(crate) mod offered;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod random;

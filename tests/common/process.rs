@@ -90,10 +90,25 @@ impl Process {
         kill_process(process, signal).expect("the process takes signals");
     }
 
+    /// Whether it has not ended.
+    pub(crate) fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Ends it at once, as `kill -9` does.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("the process can be killed");
         self.child.wait().expect("the process has ended");
+    }
+
+    /// How much memory of the machine it occupies, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes: Option<u64> =
+            line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
+        1024 * kilobytes.unwrap_or_else(|| panic!("no memory in {status}"))
     }
 
     /// Waits for the end of the process.

@@ -35,6 +35,8 @@ pub(crate) enum Fate {
     Cut,
     /// It is not passed on, but answered with this status.
     Refuse(u16),
+    /// It is passed on; the client gets this status instead of the answer.
+    RefuseAfter(u16),
     /// It is neither passed on nor answered; the connection stays open.
     Swallow,
 }
@@ -45,6 +47,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) method: &'a str,
     /// Without the query.
     pub(crate) path: &'a str,
+    /// What comes after the question mark, as it was sent.
+    pub(crate) query: &'a str,
     pub(crate) body: &'a [u8],
     /// How many requests to the same path came before.
     pub(crate) before: usize,
@@ -179,7 +183,7 @@ impl Shared {
         let (Some(method), Some(target)) = (words.next(), words.next()) else {
             return Err(strange("a request without a path"));
         };
-        let path = target.split('?').next().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let mut state = self.lock();
         let count = state.requests.entry(path.to_owned()).or_default();
         let before = *count;
@@ -187,6 +191,7 @@ impl Shared {
         let fate = (state.rule)(&Seen {
             method,
             path,
+            query,
             body: request.body(),
             before,
         });
@@ -224,8 +229,7 @@ async fn serve(mut client: Half, shared: &Shared) -> io::Result<()> {
                 return Ok(());
             }
             Fate::Refuse(status) => {
-                let answer = format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n");
-                client.write(answer.as_bytes()).await?;
+                client.write(&refusal(status)).await?;
                 continue;
             }
             Fate::Twice => {
@@ -236,6 +240,10 @@ async fn serve(mut client: Half, shared: &Shared) -> io::Result<()> {
         let answer = pass(&mut upstream, &request, shared).await?;
         match fate {
             Fate::DropAnswer => return Ok(()),
+            Fate::RefuseAfter(status) => {
+                client.write(&refusal(status)).await?;
+                continue;
+            }
             Fate::SlowAnswer(delay) => sleep(delay).await,
             _ => {}
         }
@@ -250,6 +258,10 @@ async fn serve(mut client: Half, shared: &Shared) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+fn refusal(status: u16) -> Vec<u8> {
+    format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 /// Passes `request` on, and waits for its answer.

@@ -30,6 +30,12 @@ impl Splitdim {
         Self::start(arguments)
     }
 
+    /// One whose ledger is in the store at `store`, worked on as `mode` says.
+    pub(crate) fn replica(mode: &str, store: SocketAddr, arguments: &[&str]) -> Self {
+        let store = store.to_string();
+        Self::start(&[&["--mode", mode, "--addr", &store], arguments].concat())
+    }
+
     fn start(arguments: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("there is room for a directory");
         let directory = data.path().to_str().expect("the path is text");

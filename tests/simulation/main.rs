@@ -8,6 +8,8 @@ mod exactness;
 mod lost_answers;
 mod mutants;
 mod outcomes;
+mod plain_store;
+mod quarantine;
 
 mod random;
 mod replica;

@@ -3,7 +3,7 @@
 use splitdim::pipeline::Rules;
 
 use super::replica::Kind::{Saga, Transaction};
-use super::schedule::{Setup, run};
+use super::schedule::{Setup, own_store, run};
 
 /// Schedules until a broken rule must have been found out.
 const SEEDS: u64 = 400;
@@ -58,6 +58,7 @@ fn found_out(break_one: impl Fn(&mut Rules)) {
             rules,
             crashes: seed % 2 == 0,
             resets: false,
+            store: own_store,
         };
         run(seed, setup).err().map(|violation| (seed, violation))
     });

@@ -28,6 +28,13 @@ pub(crate) struct Setup {
     pub(crate) crashes: bool,
     /// Whether the ledger is reset in the middle.
     pub(crate) resets: bool,
+    pub(crate) store: fn() -> KvService,
+}
+
+/// Our own store.
+pub(crate) fn own_store() -> KvService {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    store
 }
 
 /// Runs the schedule of `seed`.
@@ -51,11 +58,10 @@ struct Schedule {
 
 impl Schedule {
     fn new(seed: u64, setup: Setup) -> Self {
-        let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
         Self {
             setup,
             random: Random::new(seed),
-            store,
+            store: (setup.store)(),
             replicas: Vec::new(),
             resets: Arc::default(),
         }

@@ -1,0 +1,345 @@
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::Ledger;
+use super::cell::{Cell, MarkKind};
+use super::fuse::Suspicion;
+use super::posting::Posting;
+use super::record::{self, Outcome, Record};
+use super::snapshot::Snapshot;
+use crate::kv::{Entry, Key, KvError, Listed, Put, Range, Stamp};
+use crate::ledger::Name;
+
+/// What the keys of corrections begin with.
+const CORRECTIONS: &str = "!c/";
+
+/// How often open transfers are tried to be finished.
+const ROUNDS: u32 = 3;
+
+/// A change of one balance that an operator has decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// Whose.
+    pub person: Name,
+    /// By how much.
+    pub by: i64,
+}
+
+/// A correction that was booked, under its own key.
+#[derive(Debug, Serialize, Deserialize)]
+struct Booked {
+    person: String,
+    by: i64,
+}
+
+/// What an operator wants to be done about a ledger that is not whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repair {
+    /// Every balance becomes what the records of transfers say. Only right where every transfer ever
+    /// made has its record: not where balances were imported.
+    pub from_records: bool,
+    /// These balances change.
+    pub corrections: Vec<Correction>,
+}
+
+impl Repair {
+    fn changes_balances(&self) -> bool {
+        self.from_records || !self.corrections.is_empty()
+    }
+}
+
+/// What is wrong with a ledger.
+#[derive(Debug, Default)]
+pub struct Diagnosis {
+    /// Why the ledger is in quarantine, if it is.
+    pub quarantine: Option<String>,
+    /// Transfers that are open, and what is to be done about each.
+    pub open: Vec<(Uuid, &'static str)>,
+    /// Marks and seals that nobody needs any more.
+    pub remains: usize,
+    /// Keys of what is no balance.
+    pub unreadable: Vec<Key>,
+    /// What the balances sum to, open transfers rolled forward.
+    pub sum: i128,
+    /// People whose balance (the first) is not what the records say (the second).
+    pub differences: Vec<(Key, Option<i64>, i64)>,
+    /// People whom no record names though they have a balance: it was imported, or records are lost.
+    pub without_records: Vec<Key>,
+    stamp: Option<Stamp>,
+    snapshot: Snapshot,
+    versions: BTreeMap<Key, u64>,
+}
+
+impl Diagnosis {
+    /// Whether there is nothing to repair.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.quarantine.is_none() && self.sum == 0 && self.open.is_empty() && self.remains == 0
+    }
+}
+
+/// Why a ledger was not repaired.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairError {
+    /// Some people have balances that no record explains.
+    #[error(
+        "the records are not complete: none names {person:?}, who has a balance; name corrections instead"
+    )]
+    Incomplete {
+        /// One of them.
+        person: String,
+    },
+    /// The balance of a person cannot be read, or would leave the range that is counted.
+    #[error("the balance of {person:?} cannot be changed by {by}")]
+    Uncorrectable {
+        /// Whose.
+        person: String,
+        /// The correction.
+        by: i64,
+    },
+    /// The store failed; what was done until then stands.
+    #[error("the store failed")]
+    Store(#[from] KvError),
+}
+
+impl Ledger {
+    /// What is wrong with the ledger. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of the store.
+    pub async fn diagnose(&self) -> Result<Diagnosis, KvError> {
+        let quarantine = self.fuse.suspicion().await?.map(|known| known.reason);
+        let Listed::Entries(entries, stamp) = self.kv.list(Range::default(), None).await? else {
+            return Err(KvError::Unavailable("nothing was listed".into()));
+        };
+        let mut diagnosis = Diagnosis {
+            quarantine,
+            ..diagnose(entries, stamp)
+        };
+        diagnosis.stamp = stamp;
+        Ok(diagnosis)
+    }
+
+    /// Finishes what is open, does what `repair` says, and lifts the quarantine if the ledger is whole
+    /// then. No replica makes transfers while balances are changed.
+    ///
+    /// # Errors
+    ///
+    /// [`RepairError`]; the quarantine stays then.
+    pub async fn repair(&self, repair: &Repair) -> Result<Diagnosis, RepairError> {
+        if repair.changes_balances() {
+            let reason = "it is being repaired".to_owned();
+            self.fuse.blow(Suspicion { reason, sum: 0 }).await;
+            // By then every replica knows, and what was under way has ended.
+            sleep(self.options.patience.answer_within).await;
+        }
+
+        let mut diagnosis = self.diagnose().await?;
+        for _ in 0..ROUNDS {
+            self.finish_open(&diagnosis).await;
+            diagnosis = self.diagnose().await?;
+            if diagnosis.open.is_empty() && diagnosis.remains == 0 {
+                break;
+            }
+        }
+        if repair.from_records {
+            if let Some(person) = diagnosis.without_records.first() {
+                let person = person.to_string();
+                return Err(RepairError::Incomplete { person });
+            }
+            for (person, _, recorded) in &diagnosis.differences {
+                self.set(&diagnosis, person, *recorded).await?;
+            }
+        }
+        for correction in &repair.corrections {
+            self.book(correction).await?;
+        }
+        diagnosis = self.diagnose().await?;
+        let whole = self.fuse.suspicion().await?.map_or(0, |known| known.sum);
+        if [0, whole.into()].contains(&diagnosis.sum) && diagnosis.open.is_empty() {
+            self.fuse.lift().await?;
+            diagnosis.quarantine = None;
+        }
+        Ok(diagnosis)
+    }
+
+    async fn finish_open(&self, diagnosis: &Diagnosis) {
+        let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
+        let found = |id, transfer| {
+            let try_until = Instant::now() + self.options.patience.try_within;
+            Posting::found(id, transfer, epoch, try_until)
+        };
+        for open in diagnosis.snapshot.open() {
+            if let Some(in_hand) = self.underway.take(open.id) {
+                let posting = found(open.id, open.transfer.clone());
+                // The next diagnosis shows what came of it.
+                let _ = self.saga.clone().see_through(posting, in_hand).await;
+            }
+        }
+        for (receiver, mark) in diagnosis.snapshot.stray() {
+            if let Some(transfer) = mark.transfer(receiver) {
+                let _ = self.saga.clone().prune(found(mark.id, transfer)).await;
+            }
+        }
+        for key in diagnosis.snapshot.sealed() {
+            let _ = self.places.hold(Arc::clone(key)).rest().await;
+        }
+    }
+
+    /// Puts a balance in the place of whatever is there.
+    async fn set(&self, diagnosis: &Diagnosis, person: &Key, balance: i64) -> Result<(), KvError> {
+        let put = Put {
+            key: Arc::clone(person),
+            value: balance.to_string().into(),
+            version: diagnosis.versions.get(person).copied().unwrap_or_default(),
+        };
+        let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
+        self.kv.put(put, epoch).await.map(drop)
+    }
+
+    /// Changes a balance, and keeps a record of that.
+    async fn book(&self, Correction { person, by }: &Correction) -> Result<(), RepairError> {
+        let uncorrectable = || RepairError::Uncorrectable {
+            person: person.to_string(),
+            by: *by,
+        };
+        let (stored, stamp) = self.kv.get(person.to_shared()).await?;
+        let cell = Cell::parse(&stored).ok_or_else(uncorrectable)?;
+        let cell = cell.changed(*by).ok_or_else(uncorrectable)?;
+        let booked = Booked {
+            person: person.to_string(),
+            by: *by,
+        };
+        let epoch = stamp.map(|stamp| stamp.epoch);
+        let record = Put {
+            key: format!("{CORRECTIONS}{}", Uuid::now_v7()).into(),
+            value: serde_json::to_string(&booked)
+                .expect("text and numbers are always JSON")
+                .into(),
+            version: 0,
+        };
+        let put = Put {
+            key: person.to_shared(),
+            value: cell.value(),
+            version: stored.version,
+        };
+        self.kv.put(put, epoch).await?;
+        self.kv.put(record, epoch).await?;
+        Ok(())
+    }
+}
+
+/// What `entries`, which are everything that the store holds, say of the ledger.
+fn diagnose(entries: Vec<Entry>, stamp: Option<Stamp>) -> Diagnosis {
+    let mut recorded = BTreeMap::<Key, i64>::new();
+    let mut known = HashSet::new();
+    let mut move_amount = |sender: &str, receiver: &str, amount: i64| {
+        *recorded.entry(sender.into()).or_default() += amount;
+        *recorded.entry(receiver.into()).or_default() -= amount;
+    };
+    for Entry { key, value, .. } in &entries {
+        if let Some(id) = key.strip_prefix(record::PREFIX)
+            && let Ok(record) = serde_json::from_str::<Record<'_>>(value)
+        {
+            known.insert(id.to_owned());
+            if record.result == Outcome::Done {
+                move_amount(&record.sender, &record.receiver, record.amount);
+            }
+        }
+    }
+    let versions = entries
+        .iter()
+        .map(|entry| (Arc::clone(&entry.key), entry.version))
+        .collect();
+    let corrections: Vec<Booked> = entries
+        .iter()
+        .filter(|entry| entry.key.starts_with(CORRECTIONS))
+        .filter_map(|entry| serde_json::from_str(&entry.value).ok())
+        .collect();
+    let snapshot = Snapshot::new(entries, stamp);
+    for open in snapshot.open() {
+        if !known.contains(&open.id.to_string()) && open.mark != Some(MarkKind::Fence) {
+            let transfer = &open.transfer;
+            let (sender, receiver) = (transfer.sender().as_str(), transfer.receiver().as_str());
+            move_amount(sender, receiver, transfer.amount().get());
+        }
+    }
+    for Booked { person, by } in corrections {
+        *recorded.entry(person.into()).or_default() += by;
+    }
+    let mut diagnosis = Diagnosis {
+        sum: snapshot.sum(),
+        unreadable: snapshot.unreadable().to_vec(),
+        remains: snapshot.stray().len() + snapshot.sealed().len(),
+        open: snapshot
+            .open()
+            .iter()
+            .map(|open| (open.id, open.stands()))
+            .collect(),
+        versions,
+        ..Diagnosis::default()
+    };
+    for account in snapshot.accounts() {
+        match recorded.remove(&account.holder) {
+            Some(balance) if balance == account.balance => {}
+            Some(balance) => {
+                let holder = Arc::clone(&account.holder);
+                diagnosis
+                    .differences
+                    .push((holder, Some(account.balance), balance));
+            }
+            None if account.balance == 0 => {}
+            None => diagnosis.without_records.push(Arc::clone(&account.holder)),
+        }
+    }
+    let missing = recorded.into_iter().filter(|(_, balance)| *balance != 0);
+    diagnosis
+        .differences
+        .extend(missing.map(|(person, balance)| (person, None, balance)));
+    diagnosis.snapshot = snapshot;
+    diagnosis
+}
+
+impl fmt::Display for Diagnosis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.quarantine {
+            Some(reason) => writeln!(f, "The ledger is in quarantine: {reason}.")?,
+            None => writeln!(f, "The ledger is not in quarantine.")?,
+        }
+        match self.sum {
+            0 => writeln!(f, "The balances sum to zero.")?,
+            sum => writeln!(f, "The balances sum to {sum} instead of zero.")?,
+        }
+        for (id, stands) in &self.open {
+            writeln!(f, "Transfer {id} is open: {stands}.")?;
+        }
+        if self.remains > 0 {
+            writeln!(f, "Marks and seals to be removed: {}.", self.remains)?;
+        }
+        for key in &self.unreadable {
+            writeln!(f, "What is stored for {key:?} is no balance.")?;
+        }
+        for (person, balance, recorded) in &self.differences {
+            match balance {
+                Some(balance) => writeln!(
+                    f,
+                    "{person:?} has {balance}; by the records it is {recorded}."
+                )?,
+                None => writeln!(
+                    f,
+                    "{person:?} has no balance; by the records it is {recorded}."
+                )?,
+            }
+        }
+        for person in &self.without_records {
+            writeln!(f, "No record names {person:?}, who has a balance.")?;
+        }
+        Ok(())
+    }
+}

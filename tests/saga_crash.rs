@@ -1,0 +1,203 @@
+//! `kill -9` and SIGTERM of replicas that make transfers in single puts: what was begun is finished
+//! by whoever is left, or before the process ends.
+
+mod common;
+
+use std::time::Duration;
+
+use common::exact::{Balances, Journal, Outcome, Transfer};
+use common::http::{bytes, post};
+use common::kvstore::Kvstore;
+use common::load::{Load, body};
+use common::proxy::{Fate, Proxy, Seen};
+use common::random::Random;
+use common::splitdim::Splitdim;
+use tokio::time::{Instant, sleep};
+
+const MODE: &str = "resilientkvstore";
+
+/// What a crash has left open is finished in this time, by another replica or the next start.
+const FINISHED_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a busy machine may add to that.
+const SLACK: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crash_leaves_open_is_finished_by_the_other_replica_or_the_next_start() {
+    crashes(3, 61).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long"]
+async fn what_fifty_crashes_leave_open_is_finished_by_the_other_replica_or_the_next_start() {
+    crashes(50, 62).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_leaves_nothing_open() {
+    let (unanswered, finished) = terminations(4, 63, |_| Fate::Pass).await;
+    assert_eq!(unanswered, Vec::<String>::new());
+    assert!(finished > 400, "{finished}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_leaves_nothing_open_while_a_fifth_of_the_puts_fails() {
+    let mut random = Random(64);
+    let rule = move |seen: &Seen<'_>| match (seen.path, random.below(10)) {
+        ("/api/put", 0) => Fate::Refuse(500),
+        ("/api/put", 1) => Fate::RefuseAfter(500),
+        _ => Fate::Pass,
+    };
+    terminations(3, 65, rule).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_waits_for_the_transfers_of_clients_who_have_left() {
+    const CLIENTS: usize = 100;
+    let store = Kvstore::on_disk(&[]);
+    let proxy = Proxy::start(store.address).await;
+    let mut replica = Splitdim::replica(MODE, proxy.address, &[]);
+    // Every transfer is still under way when its client leaves.
+    proxy.rule(|seen| match seen.path {
+        "/api/put" => Fate::SlowAnswer(Duration::from_millis(150)),
+        _ => Fate::Pass,
+    });
+    let mut journal = Journal::default();
+    for number in 0..CLIENTS {
+        let transfer = Transfer {
+            sender: format!("sender {number}"),
+            receiver: format!("receiver {number}"),
+            amount: 5,
+        };
+        let mut client = replica.connect().await;
+        let request = post("/api/transfer", body(&transfer));
+        client.write(&bytes(&request)).await.unwrap();
+        journal.note(transfer, Outcome::Unknown);
+        while proxy.requests("/api/put") <= number {
+            sleep(Duration::from_millis(1)).await;
+        }
+        client.reset().unwrap();
+    }
+    let open = store.at_rest().await.expect_err("some are under way");
+    assert!(open.len() > 1, "hardly anything is under way: {open:?}");
+    replica.stop().await;
+
+    let balances = store.at_rest().await.expect("nothing is left open");
+    assert_eq!(journal.check(&balances), Ok(()));
+    let made = journal.settled(&balances).count(Outcome::Done);
+    assert_eq!(made, CLIENTS, "the others were begun, and forgotten");
+}
+
+/// Kills a replica so often, and sees that nothing is left open.
+async fn crashes(kills: usize, seed: u64) {
+    let store = Kvstore::on_disk(&[]);
+    let mut random = Random(seed);
+    let mut replicas = [0, 1].map(|_| Splitdim::replica(MODE, store.address, &[]));
+    let mut journal = Journal::default();
+    let (mut left_open, mut slowest) = (0, Duration::ZERO);
+    for round in 0..kills {
+        let [mut running, other] =
+            [0, 1].map(|which| load(8, 2 * round + which).start(replicas[which].address));
+        running.answered(50 + random.below(200)).await;
+        replicas[0].process.kill();
+        let begun = Instant::now();
+        other.stop();
+        // In every other round nobody is left, and it is the next start that finishes.
+        let all_crash = round % 2 == 1;
+        if all_crash {
+            replicas[1].process.kill();
+        }
+        let mut sent = running.ended().await;
+        sent.append(other.ended().await);
+        left_open += usize::from(store.at_rest().await.is_err());
+        if all_crash {
+            replicas[0].restart();
+        }
+
+        let (balances, _) = store.comes_to_rest(FINISHED_WITHIN + SLACK).await;
+        slowest = slowest.max(begun.elapsed());
+        journal.append(sent);
+        if let Err(inexact) = journal.check(&balances) {
+            panic!("round {round}, seed {seed}: {inexact}");
+        }
+        for replica in &mut replicas {
+            if !replica.process.is_running() {
+                replica.restart();
+            }
+            assert_eq!(replica.balances().await, balances, "round {round}");
+        }
+        // From now on it must stay what it is, and what comes next is judged by itself.
+        journal = brought_forward(&balances);
+        replicas.swap(0, 1);
+    }
+    report(kills, left_open, slowest);
+    // A few kills may come at a quiet moment.
+    assert!(left_open * 2 >= kills, "hardly anything was left open");
+    assert!(
+        slowest < FINISHED_WITHIN + SLACK,
+        "it took {slowest:?} to finish what was open"
+    );
+}
+
+/// Stops a replica behind a network with `rule` so often under load: why transfers had no certain
+/// answer, and how many were made.
+async fn terminations(
+    rounds: usize,
+    seed: u64,
+    rule: impl FnMut(&Seen<'_>) -> Fate + Send + 'static,
+) -> (Vec<String>, usize) {
+    let store = Kvstore::on_disk(&[]);
+    let proxy = Proxy::start(store.address).await;
+    proxy.rule(rule);
+    let mut replica = Splitdim::replica(MODE, proxy.address, &[]);
+    let mut random = Random(seed);
+    let mut journal = Journal::default();
+    for round in 0..rounds {
+        let mut running = load(32, round).start(replica.address);
+        running.answered(100 + random.below(100)).await;
+        // It ends with status 0.
+        replica.stop().await;
+        let balances = store.at_rest().await;
+        journal.append(running.ended().await);
+        let balances = match balances {
+            Ok(balances) => balances,
+            Err(open) => panic!("round {round}, seed {seed}: left open: {open:#?}"),
+        };
+        if let Err(inexact) = journal.check(&balances) {
+            panic!("round {round}, seed {seed}: {inexact}");
+        }
+        replica.restart();
+        assert_eq!(replica.balances().await, balances);
+    }
+    (journal.doubts.clone(), journal.count(Outcome::Done))
+}
+
+fn load(clients: usize, round: usize) -> Load {
+    Load {
+        clients,
+        each: 1_000_000,
+        people: 20,
+        round,
+    }
+}
+
+/// A journal of certain transfers that come to `balances`, which sum to zero.
+fn brought_forward(balances: &Balances) -> Journal {
+    let mut journal = Journal::default();
+    for (person, balance) in &balances.0 {
+        let transfer = Transfer {
+            sender: person.clone(),
+            receiver: "brought forward".into(),
+            amount: *balance,
+        };
+        journal.note(transfer, Outcome::Done);
+    }
+    journal
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are worth knowing")]
+fn report(kills: usize, left_open: usize, slowest: Duration) {
+    println!(
+        "{kills} kills, {left_open} left something open; it was finished within {slowest:?} at most"
+    );
+}

@@ -1,0 +1,167 @@
+//! A ledger that is suspect: nobody transfers until it is proven whole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use resilient::detach::Tracker;
+use resilient::testing::network::{Fate, Happening, Network};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
+use splitdim::ledger::{Amount, Transfer};
+use splitdim::pipeline::{Ledger, Options, Status, TransferError};
+use splitdim::store::Memory;
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::replica::lost;
+use super::schedule::name;
+use super::verdict::at_rest;
+
+#[tokio::test(start_paused = true)]
+async fn money_from_nowhere_stops_every_replica_until_it_is_gone() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (one, other) = (tended(&store), tended(&store));
+    one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+
+    put(&store, "a", "7").await;
+    sleep(Duration::from_secs(4)).await;
+    for ledger in [&one, &other] {
+        let answer = ledger.transfer(Uuid::now_v7(), transfer()).await;
+        assert!(
+            matches!(&answer, Err(TransferError::Quarantined { reason, .. }) if reason.contains("summed to 0")),
+            "{answer:?}"
+        );
+        // Reads are as before.
+        assert_eq!(ledger.snapshot().await.unwrap().accounts().len(), 2);
+    }
+    // One that starts now does not take it for whole, though it knows nothing else.
+    let third = tended(&store);
+    sleep(Duration::from_secs(5)).await;
+    assert!(third.transfer(Uuid::now_v7(), transfer()).await.is_err());
+
+    put(&store, "a", "1").await;
+    sleep(Duration::from_secs(5)).await;
+    for ledger in [&one, &other, &third] {
+        ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_lifts_it() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (one, other) = (tended(&store), tended(&store));
+    one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    put(&store, "a", "7").await;
+    sleep(Duration::from_secs(4)).await;
+    assert!(other.transfer(Uuid::now_v7(), transfer()).await.is_err());
+
+    one.reset().await.unwrap();
+    one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    other.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_imported_ledger_may_sum_to_anything_that_stays() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    put(&store, "x", "7").await;
+    let ledger = tended(&store);
+    sleep(Duration::from_secs(5)).await;
+    ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_balance_is_no_reason_if_it_takes_no_part() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let ledger = tended(&store);
+    sleep(Duration::from_secs(5)).await;
+    put(&store, "x", "seven").await;
+    sleep(Duration::from_secs(5)).await;
+    ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
+    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let blocked = Arc::new(AtomicBool::new(true));
+    // No put of the receiver's cell gets through, from nobody.
+    let is_blocked = Arc::clone(&blocked);
+    let script = move |request: &KvRequest| {
+        let receiver = matches!(request, KvRequest::Put { put, .. } if &*put.key == "b");
+        Happening::new(match receiver && is_blocked.load(Ordering::SeqCst) {
+            true => Fate::Lost,
+            false => Fate::Fine,
+        })
+    };
+    let refused = |_: &KvRequest| KvError::Unavailable("refused".into());
+    let network = KvService::new(Network::new(store.clone(), script, refused, lost));
+    let (one, other) = (tended(&network), tended(&network));
+
+    let id = Uuid::now_v7();
+    let answer = one.transfer(id, transfer()).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+    assert_eq!(other.status(id).await.unwrap(), Some(Status::Open));
+    let elsewhere = Transfer::new(name("c"), name("d"), Amount::new(1).unwrap()).unwrap();
+    sleep(Duration::from_secs(50)).await;
+    other
+        .transfer(Uuid::now_v7(), elsewhere.clone())
+        .await
+        .unwrap();
+
+    sleep(Duration::from_secs(20)).await;
+    for ledger in [&one, &other] {
+        let answer = ledger.transfer(Uuid::now_v7(), elsewhere.clone()).await;
+        assert!(
+            matches!(answer, Err(TransferError::Quarantined { .. })),
+            "{answer:?}"
+        );
+    }
+
+    blocked.store(false, Ordering::SeqCst);
+    sleep(Duration::from_secs(10)).await;
+    for ledger in [&one, &other] {
+        ledger
+            .transfer(Uuid::now_v7(), elsewhere.clone())
+            .await
+            .unwrap();
+    }
+    let made = match one.status(id).await.unwrap() {
+        Some(Status::Done) => 1,
+        Some(Status::Undone) => 0,
+        status => panic!("{status:?}"),
+    };
+    let balances = at_rest(&store).await.unwrap();
+    assert_eq!(balances["a"], made);
+    assert_eq!(balances.get("b").copied().unwrap_or_default(), -made);
+}
+
+/// A replica on `store` that looks after the ledger.
+fn tended(store: &KvService) -> Ledger {
+    let ledger = Ledger::saga(store.clone(), Options::default(), Tracker::new());
+    let tending = ledger.clone();
+    tokio::spawn(async move { tending.tend().await });
+    ledger
+}
+
+/// Another program's put.
+async fn put(store: &KvService, key: &str, value: &str) {
+    let kv = Kv::new(store.clone());
+    let (stored, _) = kv.get(key.into()).await.unwrap();
+    let put = Put {
+        key: key.into(),
+        value: value.into(),
+        version: stored.version,
+    };
+    kv.put(put, None).await.unwrap();
+}
+
+fn transfer() -> Transfer {
+    Transfer::new(name("a"), name("b"), Amount::new(1).unwrap()).unwrap()
+}
