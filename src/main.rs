@@ -59,6 +59,8 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
         "splitdim is listening"
     );
+    // Before anybody is served.
+    ledger.follow_quarantine().await;
     let tending = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.tend().await }

@@ -12,7 +12,8 @@ use common::load::{Load, body};
 use common::proxy::{Fate, Proxy, Seen};
 use common::random::Random;
 use common::splitdim::Splitdim;
-use tokio::time::{Instant, sleep};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 const MODE: &str = "resilientkvstore";
 
@@ -58,8 +59,15 @@ async fn sigterm_waits_for_the_transfers_of_clients_who_have_left() {
     let proxy = Proxy::start(store.address).await;
     let mut replica = Splitdim::replica(MODE, proxy.address, &[]);
     // Every transfer is still under way when its client leaves.
-    proxy.rule(|seen| match seen.path {
-        "/api/put" => Fate::SlowAnswer(Duration::from_millis(150)),
+    let (begun, mut credits) = watch::channel(0);
+    proxy.rule(move |seen| match seen.path {
+        "/api/put" => {
+            let credits = *begun.borrow();
+            if seen.puts(&format!("sender {credits}")) {
+                begun.send_replace(credits + 1);
+            }
+            Fate::SlowAnswer(Duration::from_millis(150))
+        }
         _ => Fate::Pass,
     });
     let mut journal = Journal::default();
@@ -73,9 +81,7 @@ async fn sigterm_waits_for_the_transfers_of_clients_who_have_left() {
         let request = post("/api/transfer", body(&transfer));
         client.write(&bytes(&request)).await.unwrap();
         journal.note(transfer, Outcome::Unknown);
-        while proxy.requests("/api/put") <= number {
-            sleep(Duration::from_millis(1)).await;
-        }
+        credits.wait_for(|credits| *credits > number).await.unwrap();
         client.reset().unwrap();
     }
     let open = store.at_rest().await.expect_err("some are under way");

@@ -15,6 +15,12 @@ use common::random::Random;
 use common::splitdim::Splitdim;
 use tokio::time::Instant;
 
+/// So few people that clients of both replicas work on the same one all the time.
+const FEW: usize = 40;
+
+/// So many that they hardly ever do.
+const MANY: usize = 10_000;
+
 const MODE: &str = "resilientkvstore";
 
 /// In this time nothing is open any more when nobody sends anything.
@@ -44,24 +50,30 @@ async fn ten_thousand_transfers_whose_puts_arrive_twice_the_second_time_later() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_of_the_puts_fails_before_they_arrive() {
-    a_third_fails(608, 985, 41, |_| Fate::Refuse(500)).await;
+    a_third_fails(608, 985, FEW, 41, |_| Fate::Refuse(500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_third_of_the_puts_is_answered_with_an_error_after_they_were_made() {
-    a_third_fails(608, 985, 42, |_| Fate::RefuseAfter(500)).await;
+    a_third_fails(608, 985, FEW, 42, |_| Fate::RefuseAfter(500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long"]
 async fn five_thousand_transfers_while_a_third_of_the_puts_fails_before_they_arrive() {
-    a_third_fails(5_024, 998, 43, |_| Fate::Refuse(500)).await;
+    a_third_fails(5_024, 998, FEW, 43, |_| Fate::Refuse(500)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "long"]
+async fn five_thousand_transfers_of_many_people_while_a_third_of_the_puts_fails() {
+    a_third_fails(5_024, 998, MANY, 45, |_| Fate::Refuse(500)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "long"]
 async fn five_thousand_transfers_while_a_third_of_the_puts_fails_sometimes_after_they_were_made() {
-    a_third_fails(5_024, 998, 44, |random| match random.below(2) {
+    a_third_fails(5_024, 998, FEW, 44, |random| match random.below(2) {
         0 => Fate::Refuse(500),
         _ => Fate::RefuseAfter(500),
     })
@@ -136,7 +148,7 @@ async fn doubled(count: usize, mut fate: impl FnMut(&Seen<'_>) -> Fate + Send + 
         "/api/put" => fate(seen),
         _ => Fate::Pass,
     };
-    let done = is_exact(count, 16, rule).await;
+    let done = is_exact(count, 16, FEW, rule).await;
     // Nothing was lost, and nobody was in anybody's way for long.
     assert!(done * 1000 >= count * 998, "{done} of {count}");
 }
@@ -145,6 +157,7 @@ async fn doubled(count: usize, mut fate: impl FnMut(&Seen<'_>) -> Fate + Send + 
 async fn a_third_fails(
     count: usize,
     per_mille: usize,
+    people: usize,
     seed: u64,
     mut fate: impl FnMut(&mut Random) -> Fate + Send + 'static,
 ) {
@@ -153,29 +166,30 @@ async fn a_third_fails(
         "/api/put" if random.below(100) < 33 => fate(&mut random),
         _ => Fate::Pass,
     };
-    let done = is_exact(count, 32, rule).await;
+    let done = is_exact(count, 32, people, rule).await;
     assert!(
         done * 1000 >= count * per_mille,
         "{done} of {count}, seed {seed}"
     );
 }
 
-/// Makes `count` transfers from so many clients by two replicas behind a network with `rule`: how
+/// Makes `count` transfers from so many clients, of so many people, by two replicas behind a network with `rule`: how
 /// many were answered 200.
 async fn is_exact(
     count: usize,
     clients: usize,
+    people: usize,
     rule: impl FnMut(&Seen<'_>) -> Fate + Send + 'static,
 ) -> usize {
     let store = Kvstore::on_disk(&[]);
     let proxy = Proxy::start(store.address).await;
     let replica = |address: SocketAddr| Splitdim::replica(MODE, address, &[]);
-    let (one, other) = (replica(proxy.address), replica(proxy.address));
+    let (mut one, mut other) = (replica(proxy.address), replica(proxy.address));
     proxy.rule(rule);
     let load = |round| Load {
         clients: clients / 2,
         each: count / clients,
-        people: 40,
+        people,
         round,
     };
     let begun = Instant::now();
@@ -188,6 +202,8 @@ async fn is_exact(
     let (balances, rested) = store.comes_to_rest(REST_WITHIN).await;
 
     report(&journal, &proxy, took, rested);
+    one.process.report("not made");
+    other.process.report("not made");
     assert!(
         proxy.disturbed() > count,
         "hardly anything was disturbed: {}",

@@ -146,13 +146,14 @@ async fn outlives(trouble: Trouble, length: Duration, people: usize) {
         rested,
     };
     seen.report();
-    seen.judge();
+    // Money first.
     let mut journal = Journal::default();
-    for offered in seen.offered {
-        journal.note(offered.transfer, offered.outcome);
+    for offered in &seen.offered {
+        journal.note(offered.transfer.clone(), offered.outcome);
     }
     assert_eq!(journal.check(&balances), Ok(()));
     assert_eq!(replica.balances().await, balances);
+    seen.judge();
 }
 
 fn begin(trouble: Trouble, store: &mut Kvstore, proxy: &Proxy, counts: &Arc<Counts>) {
@@ -267,6 +268,8 @@ impl Observed {
             .filter(|done| done.begun > self.begun && done.begun + done.took < self.ended);
         assert!(during.next().is_none(), "a transfer was made meanwhile");
 
+        assert!(self.growth < MAX_GROWTH, "{} bytes more", self.growth);
+
         let (requests, offered) = (self.requests(), self.offered_meanwhile());
         assert!(offered > 100);
         assert!(requests > 0);
@@ -275,7 +278,6 @@ impl Observed {
             "{requests} requests for {offered} transfers: {:?}",
             self.meanwhile
         );
-        assert!(self.growth < MAX_GROWTH, "{} bytes more", self.growth);
     }
 
     fn is_done(&self) -> impl Iterator<Item = &Offered> {
@@ -312,7 +314,7 @@ impl Observed {
             .min();
         println!(
             "{:?}: {} done, {} not applied, {} unknown, the slowest answer took {slowest:?}; for {} transfers \
-             meanwhile {} requests ({:?}); {} KiB more; first done {first_done:?} after it, the last that failed \
+             meanwhile {} requests ({} gets, {} puts), and of the sweeper {} lists, {} looks for a quarantine; {} KiB more; first done {first_done:?} after it, the last that failed \
              begun {last_failed:?} after it; at rest {:?} later",
             self.trouble,
             count(Outcome::Done),
@@ -320,7 +322,10 @@ impl Observed {
             count(Outcome::Unknown),
             self.offered_meanwhile(),
             self.requests(),
-            self.meanwhile,
+            self.meanwhile.gets,
+            self.meanwhile.puts,
+            self.meanwhile.lists,
+            self.meanwhile.quarantine,
             self.growth / 1024,
             self.rested,
         );

@@ -28,6 +28,7 @@ mod row;
 mod scenario;
 mod server;
 mod settings;
+mod store;
 mod subject;
 mod usage;
 mod wrk;

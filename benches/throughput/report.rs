@@ -82,6 +82,12 @@ fn notes(row: &Row) -> Vec<String> {
             grouped(row.body_size as u64)
         ));
     }
+    if let Some(requests) = row.store_requests {
+        notes.push(format!(
+            "- {}: {requests:.2} requests to the store a transfer.",
+            row.name
+        ));
+    }
     if row.repeats > 0 {
         notes.push(format!(
             "- {}: pairs measured again because more than {:.0} % of the processors' time was stolen: {}.",

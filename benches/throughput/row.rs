@@ -8,6 +8,8 @@ use crate::pair::{Pair, Side};
 use crate::scenario::{Load, Scenario};
 use crate::server::Server;
 use crate::settings::Settings;
+use crate::store;
+use crate::subject::Subject;
 use crate::usage::{Memory, Tick};
 use crate::wrk::{Requests, Run};
 
@@ -35,6 +37,8 @@ pub(crate) struct Row {
     pub(crate) subject_memory: Memory,
     /// The size of the body that was read, 0 for transfers.
     pub(crate) body_size: usize,
+    /// Requests to the store for each transfer, where there is a store to ask.
+    pub(crate) store_requests: Option<f64>,
 }
 
 /// Measures `scenario`. Both servers run from the first pair to the last; the one that is not asked is idle.
@@ -83,6 +87,12 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Outcome<Row> 
         let people = ledger::count_balanced(subject.servers[0].address)?;
         eprintln!("{name}: the balances of {people} people sum to 0");
     }
+    let store_requests = match scenario.subject {
+        Subject::SplitdimOnKvstore(_) => {
+            Some(store::requests_per_transfer(subject.servers[1].address)?)
+        }
+        _ => None,
+    };
     baseline.stop()?;
     subject.stop()?;
     Ok(Row {
@@ -92,6 +102,7 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Outcome<Row> 
         baseline_memory,
         subject_memory,
         body_size,
+        store_requests,
     })
 }
 

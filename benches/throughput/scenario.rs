@@ -81,6 +81,12 @@ pub(crate) const ROWS: &[Scenario] = &[
         connections: 64,
     },
     Scenario {
+        name: "transfer, resilientkvstore, kvstore on disk",
+        subject: Subject::SplitdimOnKvstore("resilientkvstore"),
+        load: Load::Transfers { people: 1000 },
+        connections: 64,
+    },
+    Scenario {
         name: "kvstore get",
         subject: Subject::Kvstore(Storage::Disk),
         load: Load::Gets { keys: 1000 },

@@ -41,9 +41,10 @@ impl Subject {
     pub(crate) fn start(self) -> Outcome<Vec<Server>> {
         match self {
             Self::Splitdim(storage) => Ok(vec![splitdim(&[], Some(storage))?]),
-            Self::Kvstore(storage) => Ok(vec![kvstore(storage)?]),
+            Self::Kvstore(storage) => Ok(vec![kvstore(storage, &[])?]),
             Self::SplitdimOnKvstore(mode) => {
-                let kvstore = kvstore(Storage::Disk)?;
+                // Counts its requests.
+                let kvstore = kvstore(Storage::Disk, &["--fault-injection"])?;
                 let address = kvstore.address.to_string();
                 Ok(vec![
                     splitdim(&["--mode", mode, "--addr", &address], None)?,
@@ -60,12 +61,10 @@ fn splitdim(arguments: &[&str], storage: Option<Storage>) -> Outcome<Server> {
     start("splitdim", command, storage)
 }
 
-fn kvstore(storage: Storage) -> Outcome<Server> {
-    start(
-        "kvstore",
-        Command::new(env!("CARGO_BIN_EXE_kvstore")),
-        Some(storage),
-    )
+fn kvstore(storage: Storage, arguments: &[&str]) -> Outcome<Server> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kvstore"));
+    command.args(arguments);
+    start("kvstore", command, Some(storage))
 }
 
 fn start(name: &'static str, mut command: Command, storage: Option<Storage>) -> Outcome<Server> {

@@ -120,8 +120,7 @@ fn transfer(error: TransferError) -> Problem {
             format!("The balance of \"{person}\" would leave the range from -{MAX_BALANCE} to {MAX_BALANCE}."),
         )
         .with("field", "amount"),
-        TransferError::Unreadable { ref person } => {
-            tracing::error!(error = %Chain(&error), "a transfer was refused");
+        TransferError::Unreadable { person } => {
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("What the store holds for \"{person}\" is no balance. The operator must repair the ledger."),

@@ -8,15 +8,11 @@ use tower::Service;
 
 use super::cell::{self, Cell, MarkKind};
 use super::error::Cause;
-use super::places::{Held, Sight};
+use super::places::{AT_ONCE, Held, Sight};
 use super::record::{self, Outcome};
 use super::rules::Rules;
 use super::step::{Change, Step};
 use crate::kv::{Conflict, Kv, KvError};
-
-/// How often a cell is read again at once when somebody else was faster, before its turn is given to
-/// another transfer of this process.
-const AT_ONCE: u32 = 4;
 
 /// One attempt at one step of a transfer over two cells: looks at the cell, then at what the step
 /// depends on, decides, and puts the cell if it still is what was seen. It is always ready.
@@ -29,7 +25,7 @@ const AT_ONCE: u32 = 4;
 /// | prune | receiver's: there is a mark | sender's: it is not in the outbox |
 ///
 /// So a step that was made is not made again, whoever made it, and one that comes late finds another
-/// version.
+/// version. Whoever calls has the turn of the cell, so that those of one process do not conflict.
 #[derive(Clone, Debug)]
 pub(super) struct Adjust {
     kv: Kv,
@@ -43,12 +39,6 @@ impl Adjust {
 
     async fn attempt(&self, step: &Step) -> Result<Standing, Cause> {
         step.posting.tries_again();
-        let place = match step.change {
-            Change::Record(outcome) => return self.record(step, outcome).await,
-            Change::Debit | Change::Fence | Change::Prune => &step.parties.receiver,
-            _ => &step.parties.sender,
-        };
-        let _turn = place.turn.lock().await;
         for _ in 1..AT_ONCE {
             match self.once(step).await {
                 Err(Cause::Store(KvError::Conflict(Conflict::Version))) => {}
@@ -89,7 +79,13 @@ impl Adjust {
                 (both.0, Some(both.1))
             }
         };
-        self.same_ledger(step, &sender)?;
+        if posting.was_sent() && posting.epoch() != sender.epoch {
+            if posting.debit_was_sent() || sender.epoch < posting.epoch() {
+                return Err(another_ledger(step, &sender, &parties.sender));
+            }
+            // It will be wholly after the reset.
+            posting.begin_again(sender.epoch);
+        }
         if sender.cell.sends(posting.id) {
             return Ok(Standing::Made);
         }
@@ -103,8 +99,7 @@ impl Adjust {
         if let Some(receiver) = receiver {
             if receiver.epoch != sender.epoch {
                 // One of them is from before a reset.
-                parties.sender.forget();
-                parties.receiver.forget();
+                parties.forget();
                 return Err(KvError::Conflict(Conflict::Version).into());
             }
             if receiver.cell.changed(-amount).is_none() {
@@ -117,7 +112,7 @@ impl Adjust {
             return Err(KvError::Conflict(Conflict::Version).into());
         }
         if sender.cell.outbox.len() >= cell::OUTBOX {
-            parties.sender.look().await?;
+            parties.sender.forget();
             return Err(full(&parties.sender));
         }
         if !posting.may_send(sender.epoch) {
@@ -143,7 +138,7 @@ impl Adjust {
             return Ok(Standing::Never);
         }
         let sender = parties.sender.sight().await?;
-        self.same_ledger(step, &sender)?;
+        same_ledger(step, &sender, &step.parties.sender)?;
         if sender.cell.sends(posting.id) {
             return Ok(Standing::Made);
         }
@@ -179,17 +174,19 @@ impl Adjust {
             };
         }
         if receiver.cell.inbox.len() >= cell::INBOX {
-            parties.receiver.look().await?;
+            parties.receiver.forget();
             return Err(full(&parties.receiver));
         }
         let (cell, standing) = match kind {
             MarkKind::In => {
                 let amount = posting.transfer.amount().get();
+                let Some(cell) = receiver.cell.changed(-amount) else {
+                    // It may be long ago that it was so.
+                    in_range(&parties.receiver.look().await?, -amount, &parties.receiver)?;
+                    return Err(KvError::Conflict(Conflict::Version).into());
+                };
                 posting.sends_debit();
-                (
-                    in_range(&receiver, -amount, &parties.receiver)?,
-                    Standing::Made,
-                )
+                (cell, Standing::Made)
             }
             MarkKind::Fence => (receiver.cell.unsealed(), Standing::Never),
         };
@@ -220,11 +217,17 @@ impl Adjust {
             posting, parties, ..
         } = step;
         let sender = parties.sender.sight().await?;
-        self.same_ledger(step, &sender)?;
+        let sender = match sender.cell.sends(posting.id) {
+            true => sender,
+            // What was seen may be from before it was there.
+            false => parties.sender.look().await?,
+        };
+        same_ledger(step, &sender, &parties.sender)?;
         if sender.cell.sends(posting.id) {
             let mut cell = sender.cell.sent(posting.id);
-            // No bounds here: what was given back was within them before.
-            cell.balance = cell.balance.saturating_add(delta);
+            // Not held to the range that is counted: it was within it before the credit.
+            let balance = cell.balance.checked_add(delta);
+            cell.balance = balance.ok_or_else(|| out_of_range(&parties.sender))?;
             parties.sender.put(&sender, cell).await?;
         }
         Ok(Standing::Made)
@@ -235,12 +238,12 @@ impl Adjust {
             posting, parties, ..
         } = step;
         let receiver = parties.receiver.sight().await?;
-        self.same_ledger(step, &receiver)?;
+        same_ledger(step, &receiver, &step.parties.receiver)?;
         if receiver.cell.mark(posting.id).is_none() {
             return Ok(Standing::Made);
         }
         let sender = parties.sender.sight_after(&receiver).await?;
-        self.same_ledger(step, &sender)?;
+        same_ledger(step, &sender, &step.parties.sender)?;
         if sender.cell.sends(posting.id) && self.rules.retire_before_prune {
             return Err(Cause::Contradiction);
         }
@@ -262,8 +265,8 @@ impl Adjust {
             let sender = parties.sender.sight().await?;
             (parties.receiver.sight().await?, sender)
         };
-        self.same_ledger(step, &receiver)?;
-        self.same_ledger(step, &sender)?;
+        same_ledger(step, &receiver, &step.parties.receiver)?;
+        same_ledger(step, &sender, &step.parties.sender)?;
         Ok((receiver, sender))
     }
 
@@ -277,15 +280,6 @@ impl Adjust {
             Outcome::Done => Standing::Made,
             Outcome::Undone => Standing::Never,
         }))
-    }
-
-    /// Whether `sight` is of the ledger in which the transfer was begun.
-    fn same_ledger(&self, step: &Step, sight: &Sight) -> Result<(), Cause> {
-        if step.posting.was_sent() && step.posting.epoch() != sight.epoch {
-            Err(Cause::Reset)
-        } else {
-            Ok(())
-        }
     }
 }
 
@@ -304,12 +298,34 @@ impl Service<Step> for Adjust {
     }
 }
 
+/// Whether `sight`, of the cell at `place`, is of the ledger in which the transfer was begun.
+fn same_ledger(step: &Step, sight: &Sight, place: &Held) -> Result<(), Cause> {
+    match step.posting.was_sent() && step.posting.epoch() != sight.epoch {
+        true => Err(another_ledger(step, sight, place)),
+        false => Ok(()),
+    }
+}
+
+/// What is to be done where `sight` is of another ledger: look again if it was an earlier one.
+fn another_ledger(step: &Step, sight: &Sight, place: &Held) -> Cause {
+    if sight.epoch < step.posting.epoch() {
+        place.forget();
+        KvError::Conflict(Conflict::Version).into()
+    } else {
+        Cause::Reset
+    }
+}
+
 /// The cell of `sight` with its balance changed by `delta`.
 fn in_range(sight: &Sight, delta: i64, place: &Held) -> Result<Cell, Cause> {
-    let out = || Cause::OutOfRange {
+    let changed = sight.cell.changed(delta);
+    changed.ok_or_else(|| out_of_range(place))
+}
+
+fn out_of_range(place: &Held) -> Cause {
+    Cause::OutOfRange {
         person: Arc::clone(&place.key),
-    };
-    sight.cell.changed(delta).ok_or_else(out)
+    }
 }
 
 fn full(place: &Held) -> Cause {

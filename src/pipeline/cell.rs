@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::kv::{Value, Versioned};
+use crate::kv::{Key, Value, Versioned};
 use crate::ledger::{Amount, MAX_BALANCE, Name, Transfer};
 
 /// The most transfers that one person may have open as their sender.
@@ -11,6 +11,9 @@ pub(super) const OUTBOX: usize = 64;
 
 /// The most marks that one person's cell may hold.
 pub(super) const INBOX: usize = 64;
+
+/// More entries than this nobody writes, whatever version of this program.
+const MOST: usize = 1024;
 
 /// What the store holds for one person: a plain integer at rest, compact JSON around the balance
 /// while transfers are open.
@@ -56,25 +59,45 @@ pub(super) enum MarkKind {
 impl Cell {
     /// The cell that a stored value holds: an empty one for a key that is not there, `None` for what
     /// is no cell, and so not ours to change.
-    pub(super) fn parse(stored: &Versioned) -> Option<Self> {
+    pub(super) fn parse(key: &Key, stored: &Versioned) -> Option<Self> {
         if stored.version == 0 && stored.value.is_empty() {
             return Some(Self::default());
         }
-        Self::parse_value(&stored.value)
+        Self::parse_value(key, &stored.value)
     }
 
     /// The cell that the value of a key that is there holds.
-    pub(super) fn parse_value(value: &str) -> Option<Self> {
+    pub(super) fn parse_value(key: &Key, value: &str) -> Option<Self> {
         if let Ok(balance) = value.parse() {
             return Some(Self {
                 balance,
                 ..Self::default()
             });
         }
-        serde_json::from_str::<Open<'_>>(value)
+        let cell: Self = serde_json::from_str::<Open<'_>>(value)
             .ok()?
             .try_into()
-            .ok()
+            .ok()?;
+        cell.is_sound(key).then_some(cell)
+    }
+
+    /// Whether a transfer that it has open can be one, and is there once.
+    fn is_sound(&self, key: &Key) -> bool {
+        let mut sent: Vec<_> = self.outbox.iter().map(|intent| intent.id).collect();
+        let mut marked: Vec<_> = self.inbox.iter().map(|mark| mark.id).collect();
+        let are_different = |ids: &mut Vec<Uuid>| {
+            ids.sort_unstable();
+            ids.windows(2).all(|pair| pair[0] != pair[1])
+        };
+        sent.len() <= MOST
+            && marked.len() <= MOST
+            && are_different(&mut sent)
+            && are_different(&mut marked)
+            && self
+                .outbox
+                .iter()
+                .all(|intent| transfer_of(key, intent).is_some())
+            && self.inbox.iter().all(|mark| mark.transfer(key).is_some())
     }
 
     /// The value to store.
@@ -293,7 +316,7 @@ mod tests {
             ..Cell::default()
         };
         assert_eq!(&*cell.value(), "-7");
-        assert_eq!(Cell::parse_value("-7"), Some(cell));
+        assert_eq!(Cell::parse_value(&"a".into(), "-7"), Some(cell));
     }
 
     #[test]
@@ -301,7 +324,10 @@ mod tests {
         let id = Uuid::now_v7();
         let cell = Cell::default().sending(id, &transfer());
         let cell = cell.marked(id, &transfer(), MarkKind::Fence).sealed();
-        assert_eq!(Cell::parse_value(&cell.value()), Some(cell.clone()));
+        assert_eq!(
+            Cell::parse_value(&"c".into(), &cell.value()),
+            Some(cell.clone())
+        );
         assert!(cell.sends(id));
         assert_eq!(cell.mark(id), Some(MarkKind::Fence));
         assert!(cell.sent(id).pruned(id).is_at_rest());
@@ -327,8 +353,12 @@ mod tests {
             format!(r#"{{"balance":1,"out":[{{"id":"{id}","to":" b","amount":1}}]}}"#),
             format!(r#"{{"balance":1,"out":[{{"id":"{id}","to":"b","amount":0}}]}}"#),
             format!(r#"{{"balance":1,"in":[{{"id":"{id}","from":"b","mark":"out"}}]}}"#),
+            format!(r#"{{"balance":1,"out":[{{"id":"{id}","to":"a","amount":1}}]}}"#),
+            format!(
+                r#"{{"balance":1,"out":[{{"id":"{id}","to":"b","amount":1}},{{"id":"{id}","to":"c","amount":1}}]}}"#
+            ),
         ] {
-            assert_eq!(Cell::parse_value(&value), None, "{value}");
+            assert_eq!(Cell::parse_value(&"a".into(), &value), None, "{value}");
         }
     }
 }

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
@@ -7,12 +8,14 @@ use tower::{Layer, Service};
 use super::error::{Cause, Failed};
 use super::posting::Posting;
 use super::record::{self, Outcome};
+use super::underway::Underway;
 use crate::kv::{Conflict, Kv, KvError};
 
 /// Puts [`Conclude`] around the retries.
 #[derive(Clone, Debug)]
 pub(super) struct ConcludeLayer {
     kv: Kv,
+    underway: Arc<Underway>,
 }
 
 /// Gives a transfer up in a way that leaves no doubt, where that is possible.
@@ -24,11 +27,12 @@ pub(super) struct ConcludeLayer {
 pub(super) struct Conclude<S> {
     inner: S,
     kv: Kv,
+    underway: Arc<Underway>,
 }
 
 impl ConcludeLayer {
-    pub(super) fn new(kv: Kv) -> Self {
-        Self { kv }
+    pub(super) fn new(kv: Kv, underway: Arc<Underway>) -> Self {
+        Self { kv, underway }
     }
 }
 
@@ -39,6 +43,7 @@ impl<S> Layer<S> for ConcludeLayer {
         Conclude {
             inner,
             kv: self.kv.clone(),
+            underway: Arc::clone(&self.underway),
         }
     }
 }
@@ -59,8 +64,9 @@ where
     fn call(&mut self, posting: Posting) -> Self::Future {
         let kv = self.kv.clone();
         let attempts = self.inner.call(posting.clone());
+        let in_hand = self.underway.take(&posting);
         Box::pin(async move {
-            match attempts.await {
+            let ended = match attempts.await {
                 Ok(()) => {
                     posting.end(Outcome::Done);
                     Ok(())
@@ -68,12 +74,21 @@ where
                 Err(cause @ Cause::Undone) => Err(Failed::certain(cause)),
                 Err(cause) if posting.was_sent() => conclude(&kv, &posting, cause).await,
                 Err(cause) => Err(Failed::certain(cause)),
+            };
+            // What is in doubt is looked after later.
+            if let Some(in_hand) = in_hand
+                && !matches!(ended, Err(Failed { doubt: true, .. }))
+            {
+                in_hand.finish();
             }
+            ended
         })
     }
 }
 
 async fn conclude(kv: &Kv, posting: &Posting, cause: Cause) -> Result<(), Failed> {
+    // The tombstone may arrive late: whoever takes it up again must not begin it anew.
+    posting.answer();
     let tombstone = record::create(posting.id, &posting.transfer, Outcome::Undone);
     // In the epoch of the first write: a reset since then has left nothing to find out by.
     match kv.put(tombstone, posting.epoch()).await {

@@ -93,12 +93,10 @@ impl Cause {
             | Self::Contradiction => Class::Done,
         }
     }
-}
 
-impl Cause {
-    /// Whether the client asked for what cannot be.
-    pub(super) fn is_refusal(&self) -> bool {
-        matches!(self, Self::OutOfRange { .. } | Self::Undone)
+    /// Whether nothing of the transfer is in the ledger any more: it was reset.
+    pub(super) fn is_past(&self) -> bool {
+        matches!(self, Self::Reset | Self::Contradiction)
     }
 
     /// The same without names of people, for the log.
@@ -107,6 +105,7 @@ impl Cause {
             Self::OutOfRange { .. } => "a balance would leave the range that is counted".to_owned(),
             Self::Unreadable { .. } => "what the store holds for a person is no balance".to_owned(),
             Self::Full { .. } => "a person has too many open transfers".to_owned(),
+            Self::Store(KvError::Invalid(_)) => "the store calls a request invalid".to_owned(),
             other => Chain(other).to_string(),
         }
     }
@@ -152,6 +151,9 @@ impl TransferError {
             },
             // Everything else comes from above Detach: the work goes on, or was lost in the middle.
             Err(_) if posting.ended() == Some(Outcome::Done) => return Ok(()),
+            Err(cause) if posting.ended() == Some(Outcome::Undone) => {
+                Self::NotApplied { id, cause }
+            }
             Err(cause) if posting.give_up() => Self::NotApplied { id, cause },
             Err(cause) => Self::Unknown { id, cause },
         })

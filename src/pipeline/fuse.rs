@@ -23,6 +23,9 @@ pub(super) struct Suspicion {
     pub(super) reason: String,
     /// What the ledger summed to when it was whole.
     pub(super) sum: i64,
+    /// Whether whoever blew it will lift it: being whole is not enough.
+    #[serde(default)]
+    pub(super) held: bool,
 }
 
 impl Fuse {
@@ -98,6 +101,11 @@ impl Fuse {
         Ok(read(&stored))
     }
 
+    /// Forgets what was found here: it was of a ledger that is gone.
+    pub(super) fn forget(&self) {
+        *self.found() = None;
+    }
+
     /// Lifts the quarantine of every replica: the ledger was proven whole.
     pub(super) async fn lift(&self) -> Result<(), KvError> {
         let (stored, stamp) = self.kv.get(KEY.into()).await?;
@@ -139,5 +147,6 @@ fn read(stored: &Versioned) -> Option<Suspicion> {
     Some(read.unwrap_or_else(|_| Suspicion {
         reason: "the reason cannot be read".to_owned(),
         sum: 0,
+        held: false,
     }))
 }

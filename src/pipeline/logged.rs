@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
-use super::error::Failed;
+use super::error::{Cause, Failed};
 use super::posting::Posting;
 
 /// Puts [`Logged`] around what makes transfers.
@@ -58,7 +58,7 @@ fn log(posting: &Posting, ended: &Result<(), Failed>, begun: Instant) {
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     match ended {
         Ok(()) => tracing::debug!(%id, steps, tries, ms, "a transfer was made"),
-        Err(failed) if !failed.doubt && failed.cause.is_refusal() => {
+        Err(failed) if !failed.doubt && matches!(failed.cause, Cause::OutOfRange { .. }) => {
             tracing::debug!(%id, steps, tries, ms, "a transfer was refused");
         }
         Err(failed) if !failed.doubt => {

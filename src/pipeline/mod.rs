@@ -26,6 +26,7 @@ mod saga;
 mod snapshot;
 mod step;
 mod transaction;
+mod turns;
 mod underway;
 
 use std::sync::Arc;
@@ -66,6 +67,7 @@ use recover::Sweeper;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use transaction::Transaction;
+use turns::TurnsLayer;
 use underway::Underway;
 
 /// The ledger of a group, in a store. Clones are the same ledger.
@@ -95,7 +97,12 @@ pub enum Status {
 impl Ledger {
     /// A ledger whose transfers are one transaction each. `running` counts the transfers under way.
     #[must_use]
-    pub fn transactional(store: KvService, options: Options, running: Tracker) -> Self {
+    pub fn transactional(store: KvService, mut options: Options, running: Tracker) -> Self {
+        // The rest of the client's waiting is for the tombstone.
+        let patience = &mut options.patience;
+        patience.try_within = patience
+            .try_within
+            .min(patience.answer_within.mul_f64(0.75));
         let Patience {
             errors,
             conflicts,
@@ -103,9 +110,10 @@ impl Ledger {
             ..
         } = options.patience;
         let kv = Kv::new(store.clone());
+        let underway = Arc::new(Underway::default());
         let transfers = ServiceBuilder::new()
             // When the tries are used up: makes certain that it will not happen, or says unknown.
-            .layer(ConcludeLayer::new(kv.clone()))
+            .layer(ConcludeLayer::new(kv.clone(), Arc::clone(&underway)))
             // Reads again, decides again; conflicts at once, errors after a while.
             .layer(RetryLayer::new(
                 Policy::with_random(
@@ -120,19 +128,20 @@ impl Ledger {
             .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
             // One attempt: read both, decide, write both and the record at once.
             .service(Transaction::new(kv));
-        Self::new(store, options, running, |_| transfers)
+        Self::new(store, options, running, underway, |_| transfers)
     }
 
     /// A ledger whose transfers are puts of single keys, for stores without transactions.
     #[must_use]
     pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
-        Self::new(store, options, running, |saga| saga)
+        Self::new(store, options, running, Arc::default(), |saga| saga)
     }
 
     fn new<S>(
         store: KvService,
         options: Options,
         running: Tracker,
+        underway: Arc<Underway>,
         transfers: impl FnOnce(Saga) -> S,
     ) -> Self
     where
@@ -144,7 +153,6 @@ impl Ledger {
     {
         let kv = Kv::new(store);
         let places = Arc::new(Places::new(kv.clone()));
-        let underway = Arc::new(Underway::default());
         let quarantine = Handle::new();
         let saga = Saga::new(
             steps(&kv, options.patience.errors, &options, "steps"),
@@ -236,9 +244,16 @@ impl Ledger {
     /// The error of the store.
     pub async fn reset(&self) -> Result<(), KvError> {
         self.kv.reset().await?;
+        self.places.forget();
         // An empty ledger is whole.
+        self.fuse.forget();
         self.fuse.follow().await;
         Ok(())
+    }
+
+    /// Takes over from the store whether the ledger is in quarantine.
+    pub async fn follow_quarantine(&self) {
+        self.fuse.follow().await;
     }
 
     /// Looks after the ledger for ever: finishes what crashed processes have left open, and suspends
@@ -286,6 +301,8 @@ fn steps(kv: &Kv, errors: Backoff, options: &Options, purpose: &str) -> Steps {
                 Policy::with_random(ByCause, errors, conflicts, chance(options.seed, purpose))
                     .budget(budget(options)),
             ))
+            // One after the other, where they are of one cell.
+            .layer(TurnsLayer)
             // A try that hangs is one that failed.
             .layer(option_layer(
                 options.patience.attempt_within.map(TimeoutLayer::new),

@@ -1,20 +1,41 @@
 use std::collections::HashMap;
+use std::mem;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Semaphore;
+
 use super::cell::Cell;
 use super::error::Cause;
-use crate::kv::{Key, Kv, Put, Stamp};
+use crate::kv::{Key, Kv, KvError, Put, Stamp};
+
+/// How often a cell is read again at once when somebody else was faster, before its turn is given to
+/// another transfer of this process.
+pub(super) const AT_ONCE: u32 = 4;
+
+/// How many cells are remembered that nobody works on; twice as many at the most.
+const REMEMBERED: usize = 10_000;
+
+/// How many transfers of this process may be in one cell at a time.
+const SEATS: usize = 16;
 
 /// The cells that transfers of this process work on: who changes one takes turns, and what was last
-/// seen of it is shared. A place exists as long as somebody holds it.
+/// seen of it is shared, and remembered for a while. It may be out of date, which a put finds out.
 #[derive(Debug)]
 pub(super) struct Places {
     kv: Kv,
     /// Counts what happens in this process; see [`Sight`].
     clock: AtomicU64,
-    held: Mutex<HashMap<Key, Arc<Place>>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    held: HashMap<Key, Arc<Place>>,
+    /// What was last seen of cells that nobody holds, in two generations.
+    young: HashMap<Key, Sight>,
+    old: HashMap<Key, Sight>,
 }
 
 /// The cell of one person.
@@ -23,6 +44,9 @@ pub(super) struct Place {
     pub(super) key: Key,
     /// Held by who changes it: those of one process would only conflict with each other.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Held by who begins a transfer, until it has ended: far fewer than a cell has room for, so that
+    /// those who must wait do so before anything of them is in a cell.
+    pub(super) seats: Arc<Semaphore>,
     seen: Mutex<Option<Sight>>,
 }
 
@@ -55,33 +79,60 @@ impl Places {
         Self {
             kv,
             clock: AtomicU64::new(0),
-            held: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
     /// Holds the place of `key`.
     pub(super) fn hold(self: &Arc<Self>, key: Key) -> Held {
-        let mut held = self.held();
-        let place = held.entry(Arc::clone(&key)).or_insert_with(|| {
-            Arc::new(Place {
-                key,
-                turn: tokio::sync::Mutex::default(),
-                seen: Mutex::default(),
-            })
-        });
+        let mut known = self.known();
+        let place = match known.held.get(&key) {
+            Some(place) => Arc::clone(place),
+            None => {
+                let seen = known.recall(&key);
+                let place = Arc::new(Place {
+                    key: Arc::clone(&key),
+                    turn: tokio::sync::Mutex::default(),
+                    seats: Arc::new(Semaphore::new(SEATS)),
+                    seen: Mutex::new(seen),
+                });
+                known.held.insert(key, Arc::clone(&place));
+                place
+            }
+        };
         Held {
-            place: Arc::clone(place),
+            place,
             places: Arc::clone(self),
         }
     }
 
-    fn held(&self) -> MutexGuard<'_, HashMap<Key, Arc<Place>>> {
+    /// Forgets what was seen of cells that nobody holds.
+    pub(super) fn forget(&self) {
+        let mut known = self.known();
+        known.young = HashMap::new();
+        known.old = HashMap::new();
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing panics under this lock.
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
+    }
+}
+
+impl Known {
+    fn remember(&mut self, key: Key, sight: Sight) {
+        if self.young.len() >= REMEMBERED {
+            self.old = mem::take(&mut self.young);
+        }
+        self.young.insert(key, sight);
+    }
+
+    fn recall(&mut self, key: &Key) -> Option<Sight> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
     }
 }
 
@@ -109,7 +160,7 @@ impl Held {
         let asked = self.places.now();
         let (stored, stamp) = self.places.kv.get(Arc::clone(&self.key)).await?;
         let received = self.places.now();
-        let cell = Cell::parse(&stored).ok_or_else(|| Cause::Unreadable {
+        let cell = Cell::parse(&self.key, &stored).ok_or_else(|| Cause::Unreadable {
             person: Arc::clone(&self.key),
         })?;
         let sight = Sight {
@@ -148,9 +199,16 @@ impl Held {
     /// Takes the seal off, if there is one: it did its work when it was stored.
     pub(super) async fn rest(&self) -> Result<(), Cause> {
         let _turn = self.turn.lock().await;
-        let sight = self.sight().await?;
-        if sight.cell.seal.is_some() {
-            self.put(&sight, sight.cell.unsealed()).await?;
+        for _ in 0..AT_ONCE {
+            let sight = self.sight().await?;
+            if sight.cell.seal.is_none() {
+                return Ok(());
+            }
+            match self.put(&sight, sight.cell.unsealed()).await {
+                // Whatever was put instead has no seal, or another one.
+                Err(Cause::Store(KvError::Conflict(_))) => {}
+                put => return put,
+            }
         }
         Ok(())
     }
@@ -172,13 +230,12 @@ impl Held {
             *seen = Some(sight);
         }
     }
+}
 
+impl Place {
     fn seen(&self) -> MutexGuard<'_, Option<Sight>> {
         // Nothing panics under this lock.
-        self.place
-            .seen
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,10 +249,13 @@ impl Deref for Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut held = self.places.held();
+        let mut known = self.places.known();
         // One in the map, one here: nobody else has it, and nobody gets it while the map is locked.
-        if Arc::strong_count(&self.place) == 2 {
-            held.remove(&self.place.key);
+        if Arc::strong_count(&self.place) == 2
+            && let Some((key, place)) = known.held.remove_entry(&self.place.key)
+            && let Some(sight) = place.seen().take()
+        {
+            known.remember(key, sight);
         }
     }
 }

@@ -1,5 +1,5 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub(super) struct Posting {
 /// What has happened so far.
 #[derive(Debug, Default)]
 struct Progress {
-    begun: OnceLock<Begun>,
+    begun: Mutex<Option<Begun>>,
     /// A put that changes the receiver's balance was sent.
     debit_was_sent: AtomicBool,
     ended: OnceLock<Outcome>,
@@ -59,7 +59,7 @@ impl Posting {
         try_until: Instant,
     ) -> Self {
         let progress = Progress {
-            begun: Begun::Found { epoch }.into(),
+            begun: Some(Begun::Found { epoch }).into(),
             // Whoever began it may have sent everything.
             debit_was_sent: true.into(),
             ..Progress::default()
@@ -74,8 +74,14 @@ impl Posting {
 
     /// Asks for leave to send a write that is based on `epoch`: none if the transfer was given up.
     pub(super) fn may_send(&self, epoch: Option<u64>) -> bool {
-        let begun = self.progress.begun.get_or_init(|| Begun::Sent { epoch });
-        *begun != Begun::GivenUp
+        let begun = *self.begun().get_or_insert(Begun::Sent { epoch });
+        begun != Begun::GivenUp
+    }
+
+    /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land
+    /// any more, nor can those that were based on it.
+    pub(super) fn begin_again(&self, epoch: Option<u64>) {
+        *self.begun() = Some(Begun::Sent { epoch });
     }
 
     /// Whether it is too late to begin with it: nobody waits for it any more.
@@ -91,20 +97,20 @@ impl Posting {
     /// Whether a write was sent, and so may have been made, whatever its answer was.
     pub(super) fn was_sent(&self) -> bool {
         matches!(
-            self.progress.begun.get(),
+            *self.begun(),
             Some(Begun::Sent { .. } | Begun::Found { .. })
         )
     }
 
     /// Whether somebody else began it.
     pub(super) fn was_found(&self) -> bool {
-        matches!(self.progress.begun.get(), Some(Begun::Found { .. }))
+        matches!(*self.begun(), Some(Begun::Found { .. }))
     }
 
     /// The epoch of the first write that was sent.
     pub(super) fn epoch(&self) -> Option<u64> {
-        match self.progress.begun.get() {
-            Some(Begun::Sent { epoch } | Begun::Found { epoch }) => *epoch,
+        match *self.begun() {
+            Some(Begun::Sent { epoch } | Begun::Found { epoch }) => epoch,
             Some(Begun::GivenUp) | None => None,
         }
     }
@@ -112,7 +118,15 @@ impl Posting {
     /// Sees to it that no write is sent any more, if none was: then the transfer is certainly not
     /// made.
     pub(super) fn give_up(&self) -> bool {
-        *self.progress.begun.get_or_init(|| Begun::GivenUp) == Begun::GivenUp
+        *self.begun().get_or_insert(Begun::GivenUp) == Begun::GivenUp
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<Begun>> {
+        // Nothing panics under this lock.
+        self.progress
+            .begun
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a put is sent that changes the receiver's balance.

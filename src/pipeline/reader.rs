@@ -75,8 +75,12 @@ async fn list(kv: &Kv, last: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, Ar
             // There may be very many.
             let read = task::spawn_blocking(move || Snapshot::new(entries, stamp)).await;
             let snapshot = read.map_err(|lost| KvError::Unavailable(lost.into()))?;
-            for key in snapshot.unreadable() {
-                tracing::warn!(%key, "what the store holds here is no balance; it is left alone, and not shown");
+            let unreadable = snapshot.unreadable().len();
+            if last.is_none_or(|last| last.unreadable().len() != unreadable) && unreadable > 0 {
+                tracing::warn!(
+                    values = unreadable,
+                    "the store holds what is no balance; it is left alone, and not shown"
+                );
             }
             Ok(Arc::new(snapshot))
         }

@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::util::rng::Rng;
@@ -15,9 +16,11 @@ use super::reader::Reader;
 use super::saga::Saga;
 use super::snapshot::{Open, Snapshot};
 use super::underway::Underway;
+use crate::kv::KvError;
+use crate::ledger::Transfer;
 
 /// How many transfers are finished at a time.
-const AT_A_TIME: usize = 32;
+const AT_A_TIME: usize = 64;
 
 /// Finishes what processes that crashed, or gave up, have left open; and sees to it that nobody works
 /// on a ledger that is not whole.
@@ -32,6 +35,7 @@ pub(super) struct Sweeper {
     pub(super) chance: Chance,
     watched: Watched,
     finishing: JoinSet<()>,
+    at_a_time: Arc<Semaphore>,
 }
 
 /// What earlier rounds saw.
@@ -64,6 +68,7 @@ impl Sweeper {
             chance,
             watched: Watched::default(),
             finishing: JoinSet::new(),
+            at_a_time: Arc::new(Semaphore::new(AT_A_TIME)),
         }
     }
 
@@ -83,8 +88,13 @@ impl Sweeper {
     /// Looks once, and begins to finish what is due.
     async fn round(&mut self) {
         while self.finishing.try_join_next().is_some() {}
-        let snapshot = match self.reader.snapshot().await {
-            Ok(snapshot) => snapshot,
+        let looked = async {
+            // Only a store that answers such a thing in time counts as one that answers.
+            let suspicion = self.fuse.suspicion().await.map_err(Arc::new)?;
+            Ok::<_, Arc<KvError>>((suspicion, self.reader.snapshot().await?))
+        };
+        let (suspicion, snapshot) = match looked.await {
+            Ok(looked) => looked,
             Err(error) => {
                 tracing::debug!(%error, "open transfers could not be looked for");
                 // What could not be finished since the store was away has not been open for long.
@@ -93,116 +103,107 @@ impl Sweeper {
             }
         };
         self.watched.look(&snapshot);
-        self.judge(&snapshot).await;
+        self.judge(&snapshot, suspicion).await;
         for posting in self.due(&snapshot) {
             self.finish(posting);
         }
         self.tidy(&snapshot);
     }
 
-    /// Begins to finish what this process has left open, and what nobody seems to care for.
+    /// What this process has left open, and what nobody seems to care for.
     fn due(&self, snapshot: &Snapshot) -> Vec<Posting> {
         let mut due = self.underway.left();
-        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
         let stale = snapshot
             .open()
             .iter()
             .filter(|open| self.watched.is_older(open.id, self.patience.stale_after))
             .filter(|open| !self.underway.has(open.id));
-        due.extend(
-            stale.map(|open| {
-                Posting::found(open.id, open.transfer.clone(), epoch, self.try_until())
-            }),
-        );
+        due.extend(stale.map(|open| self.found(open.id, open.transfer.clone(), snapshot)));
         due
     }
 
+    /// A transfer that `snapshot` shows.
+    fn found(&self, id: Uuid, transfer: Transfer, snapshot: &Snapshot) -> Posting {
+        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
+        Posting::found(
+            id,
+            transfer,
+            epoch,
+            Instant::now() + self.patience.try_within,
+        )
+    }
+
     fn finish(&mut self, posting: Posting) {
-        if self.finishing.len() >= AT_A_TIME {
-            return;
-        }
-        let Some(in_hand) = self.underway.take(posting.id) else {
+        let Some(in_hand) = self.underway.take(&posting) else {
             return;
         };
-        let saga = self.saga.clone();
+        let (saga, at_a_time) = (self.saga.clone(), Arc::clone(&self.at_a_time));
         self.finishing.spawn(async move {
+            let _permit = at_a_time.acquire().await;
             let id = posting.id;
             let ended = saga.see_through(posting.clone(), in_hand).await;
             if let Some(outcome) = posting.ended() {
                 tracing::info!(%id, ?outcome, "an open transfer was finished");
             } else if let Err(failed) = ended {
-                tracing::debug!(%id, error = %failed, "an open transfer could not be finished yet");
+                tracing::debug!(%id, cause = failed.cause.kind(), "an open transfer could not be finished yet");
             }
         });
     }
 
     /// Begins to remove marks and seals that nobody needs any more.
     fn tidy(&mut self, snapshot: &Snapshot) {
-        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
         for (receiver, mark) in snapshot.stray() {
-            let stale = self.watched.is_older(mark.id, self.patience.stale_after);
-            if !stale || self.finishing.len() >= AT_A_TIME {
+            if !self.watched.is_older(mark.id, self.patience.stale_after)
+                || self.underway.has(mark.id)
+            {
                 continue;
             }
-            let (Some(transfer), Some(in_hand)) =
-                (mark.transfer(receiver), self.underway.take(mark.id))
-            else {
+            let Some(transfer) = mark.transfer(receiver) else {
                 continue;
             };
-            let posting = Posting::found(mark.id, transfer, epoch, self.try_until());
-            let saga = self.saga.clone();
+            let posting = self.found(mark.id, transfer, snapshot);
+            let Some(in_hand) = self.underway.take(&posting) else {
+                continue;
+            };
+            let (saga, at_a_time) = (self.saga.clone(), Arc::clone(&self.at_a_time));
             self.finishing.spawn(async move {
-                let pruned = saga.prune(posting).await;
-                if let Err(error) = pruned {
-                    tracing::debug!(%error, "a mark could not be removed yet");
+                let _permit = at_a_time.acquire().await;
+                if let Err(cause) = saga.prune(posting).await {
+                    tracing::debug!(cause = cause.kind(), "a mark could not be removed yet");
                 }
-                drop(in_hand);
+                // Whoever looks next sees whether it is still there.
+                in_hand.finish();
             });
         }
         for key in snapshot.sealed() {
-            if self.finishing.len() >= AT_A_TIME {
-                return;
-            }
             let place = self.places.hold(Arc::clone(key));
             let within = self.patience.answer_within;
             self.finishing.spawn(async move {
                 let rested = tokio::time::timeout(within, place.rest()).await;
-                if let Ok(Err(error)) = rested {
-                    tracing::debug!(%error, "a seal could not be removed yet");
+                if let Ok(Err(cause)) = rested {
+                    tracing::debug!(cause = cause.kind(), "a seal could not be removed yet");
                 }
             });
         }
     }
 
     /// Quarantines a ledger that is suspect, and lifts that when it is proven whole.
-    async fn judge(&self, snapshot: &Snapshot) {
-        let suspicion = self
+    async fn judge(&self, snapshot: &Snapshot, known: Option<Suspicion>) {
+        let found = self
             .watched
             .suspicion(snapshot, self.patience.quarantine_after);
-        match suspicion {
-            Some(suspicion) => self.fuse.blow(suspicion).await,
-            None if self.fuse.is_blown() => self.lift_if_whole(snapshot).await,
-            None => {}
-        }
-    }
-
-    async fn lift_if_whole(&self, snapshot: &Snapshot) {
-        let lifted = async {
-            if let Some(suspicion) = self.fuse.suspicion().await?
-                && snapshot.sum() != 0
-                && snapshot.sum() != i128::from(suspicion.sum)
-            {
-                return Ok(());
+        let lifted = match (found, known) {
+            (Some(found), None) => {
+                self.fuse.blow(found).await;
+                Ok(())
             }
-            self.fuse.lift().await
+            // Nothing new begins in quarantine: in the end nothing is open that can be finished.
+            (None, Some(known)) if known.is_answered_by(snapshot) => self.fuse.lift().await,
+            (_, None | Some(_)) => Ok(()),
         };
-        if let Err(error) = lifted.await {
+        if let Err(error) = lifted {
             tracing::debug!(%error, "the quarantine could not be lifted yet");
         }
-    }
-
-    fn try_until(&self) -> Instant {
-        Instant::now() + self.patience.try_within
     }
 
     /// Looks a last time: finishes what this process has left open, for `limit` at most.
@@ -212,11 +213,22 @@ impl Sweeper {
         }
         let finishing = &mut self.finishing;
         let all = async { while finishing.join_next().await.is_some() {} };
-        if tokio::time::timeout(limit, all).await.is_err() {
+        let ended = tokio::time::timeout(limit, all).await.is_ok();
+        let left = self.underway.left().len();
+        if !ended || left > 0 {
             tracing::warn!(
-                "some transfers are left open; another replica, or the next start, finishes them"
+                left,
+                "transfers are left open; another replica, or the next start, finishes them"
             );
         }
+    }
+}
+
+impl Suspicion {
+    /// Whether `snapshot` proves the ledger whole.
+    fn is_answered_by(&self, snapshot: &Snapshot) -> bool {
+        let sum = snapshot.sum();
+        !self.held && snapshot.open().is_empty() && (sum == 0 || sum == i128::from(self.sum))
     }
 }
 
@@ -236,7 +248,8 @@ impl Watched {
         let since = |id| (id, since.get(&id).copied().unwrap_or(now));
         self.since = seen.map(since).collect();
         let sum = self.sum.get_or_insert(snapshot.sum());
-        if snapshot.sum() == 0 {
+        if snapshot.sum() == 0 && *sum != 0 {
+            tracing::warn!(before = %*sum, "the balances sum to zero now");
             *sum = 0;
         }
     }
@@ -274,6 +287,7 @@ impl Watched {
         Some(Suspicion {
             reason,
             sum: whole.try_into().unwrap_or_default(),
+            held: false,
         })
     }
 }

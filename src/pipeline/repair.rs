@@ -18,9 +18,6 @@ use crate::ledger::Name;
 /// What the keys of corrections begin with.
 const CORRECTIONS: &str = "!c/";
 
-/// How often open transfers are tried to be finished.
-const ROUNDS: u32 = 3;
-
 /// A change of one balance that an operator has decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Correction {
@@ -79,7 +76,21 @@ impl Diagnosis {
     /// Whether there is nothing to repair.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.quarantine.is_none() && self.sum == 0 && self.open.is_empty() && self.remains == 0
+        self.quarantine.is_none() && self.sum == 0 && self.is_at_rest()
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.open.is_empty() && self.remains == 0
+    }
+
+    /// Whether the records name everybody who has a balance.
+    fn is_recorded(&self) -> Result<(), RepairError> {
+        match self.without_records.first() {
+            Some(person) => Err(RepairError::Incomplete {
+                person: person.to_string(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -102,6 +113,12 @@ pub enum RepairError {
         /// The correction.
         by: i64,
     },
+    /// Some transfers could not be finished.
+    #[error("some transfers are still open: try again when the store can be written")]
+    Open,
+    /// Somebody else changed the quarantine at the same time.
+    #[error("somebody else changed the quarantine at the same time: try again")]
+    Contended,
     /// The store failed; what was done until then stands.
     #[error("the store failed")]
     Store(#[from] KvError),
@@ -133,26 +150,28 @@ impl Ledger {
     ///
     /// [`RepairError`]; the quarantine stays then.
     pub async fn repair(&self, repair: &Repair) -> Result<Diagnosis, RepairError> {
-        if repair.changes_balances() {
-            let reason = "it is being repaired".to_owned();
-            self.fuse.blow(Suspicion { reason, sum: 0 }).await;
-            // By then every replica knows, and what was under way has ended.
-            sleep(self.options.patience.answer_within).await;
-        }
-
         let mut diagnosis = self.diagnose().await?;
-        for _ in 0..ROUNDS {
+        if repair.from_records {
+            diagnosis.is_recorded()?;
+        }
+        if repair.changes_balances() {
+            self.hold_quarantine().await?;
+        }
+        let patience = &self.options.patience;
+        let until = Instant::now() + patience.try_within + patience.undo_within;
+        loop {
             self.finish_open(&diagnosis).await;
             diagnosis = self.diagnose().await?;
-            if diagnosis.open.is_empty() && diagnosis.remains == 0 {
+            if diagnosis.is_at_rest() || Instant::now() > until {
                 break;
             }
+            sleep(patience.quarantine_poll).await;
+        }
+        if repair.changes_balances() && !diagnosis.is_at_rest() {
+            return Err(RepairError::Open);
         }
         if repair.from_records {
-            if let Some(person) = diagnosis.without_records.first() {
-                let person = person.to_string();
-                return Err(RepairError::Incomplete { person });
-            }
+            diagnosis.is_recorded()?;
             for (person, _, recorded) in &diagnosis.differences {
                 self.set(&diagnosis, person, *recorded).await?;
             }
@@ -169,6 +188,24 @@ impl Ledger {
         Ok(diagnosis)
     }
 
+    /// Stops the transfers of every replica until the repair is done, whatever sweepers find.
+    async fn hold_quarantine(&self) -> Result<(), RepairError> {
+        self.fuse.lift().await?;
+        let reason = "it is being repaired".to_owned();
+        let suspicion = Suspicion {
+            reason,
+            sum: 0,
+            held: true,
+        };
+        self.fuse.blow(suspicion.clone()).await;
+        if self.fuse.suspicion().await? != Some(suspicion) {
+            return Err(RepairError::Contended);
+        }
+        // By then every replica knows.
+        sleep(self.options.patience.quarantine_poll * 2).await;
+        Ok(())
+    }
+
     async fn finish_open(&self, diagnosis: &Diagnosis) {
         let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
         let found = |id, transfer| {
@@ -176,8 +213,8 @@ impl Ledger {
             Posting::found(id, transfer, epoch, try_until)
         };
         for open in diagnosis.snapshot.open() {
-            if let Some(in_hand) = self.underway.take(open.id) {
-                let posting = found(open.id, open.transfer.clone());
+            let posting = found(open.id, open.transfer.clone());
+            if let Some(in_hand) = self.underway.take(&posting) {
                 // The next diagnosis shows what came of it.
                 let _ = self.saga.clone().see_through(posting, in_hand).await;
             }
@@ -210,7 +247,7 @@ impl Ledger {
             by: *by,
         };
         let (stored, stamp) = self.kv.get(person.to_shared()).await?;
-        let cell = Cell::parse(&stored).ok_or_else(uncorrectable)?;
+        let cell = Cell::parse(&person.to_shared(), &stored).ok_or_else(uncorrectable)?;
         let cell = cell.changed(*by).ok_or_else(uncorrectable)?;
         let booked = Booked {
             person: person.to_string(),
@@ -229,9 +266,18 @@ impl Ledger {
             value: cell.value(),
             version: stored.version,
         };
-        self.kv.put(put, epoch).await?;
+        // The record first: if the second put fails, the balance is what a repair from records mends.
         self.kv.put(record, epoch).await?;
-        Ok(())
+        match self.kv.put(put.clone(), epoch).await {
+            Ok(_) => Ok(()),
+            // It may be the answer that was lost: to book it twice would be as wrong as not at all.
+            Err(KvError::Unknown(_)) => {
+                let (now, _) = self.kv.get(person.to_shared()).await?;
+                let is_made = now.value == put.value && now.version == put.version + 1;
+                is_made.then_some(()).ok_or_else(uncorrectable)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

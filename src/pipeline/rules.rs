@@ -2,6 +2,7 @@
 ///
 /// Whoever runs a ledger keeps them all ([`Rules::default`]). They can be broken, one at a time, so
 /// that a simulation can show that it would notice.
+#[doc(hidden)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// What a change depends on is read after the cell that it changes.

@@ -5,6 +5,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use resilient::compensate::{Compensate, Outcome as Ended, Standing};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout_at;
 use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceExt, service_fn};
 
@@ -65,29 +67,56 @@ impl Saga {
         in_hand: InHand,
     ) -> Result<(), Failed> {
         let credit = Step::first(posting.clone(), &self.places, self.undo_within);
+        let _seats = match posting.was_sent() {
+            // It is in the cells already.
+            true => {
+                credit.parties.forget();
+                None
+            }
+            false => Some(self.seats(&credit).await?),
+        };
         let (ended, cause) = match posting.ended() {
             Some(outcome) => (outcome, None),
             None => match self.decide(&credit).await {
                 Ok(decided) => decided,
-                Err(failed) => {
-                    if failed.doubt && !matches!(failed.cause, Cause::Reset) {
-                        in_hand.leave(posting);
-                    }
+                Err(failed) if failed.cause.is_past() => {
+                    in_hand.finish();
                     return Err(failed);
                 }
+                Err(failed) => return Err(failed),
             },
         };
         posting.end(ended);
-        // Nothing to put away where nothing was sent.
-        if posting.was_sent()
-            && let Err(cause) = self.put_away(&credit, ended).await
-        {
-            tracing::debug!(id = %posting.id, %cause, ?ended, "a transfer is left open");
-            in_hand.leave(posting);
+        // There is nothing to put away where nothing was sent.
+        let put_away = match posting.was_sent() {
+            true => self.put_away(&credit, ended).await,
+            false => Ok(()),
+        };
+        match put_away {
+            Err(cause) if !cause.is_past() => {
+                tracing::debug!(id = %posting.id, cause = cause.kind(), ?ended, "a transfer is left open");
+            }
+            _ => in_hand.finish(),
         }
         match ended {
             Outcome::Done => Ok(()),
             Outcome::Undone => Err(Failed::certain(cause.unwrap_or(Cause::Undone))),
+        }
+    }
+
+    /// Waits for a seat in each of the two cells, in an order that is the same for all.
+    async fn seats(&self, step: &Step) -> Result<[OwnedSemaphorePermit; 2], Failed> {
+        let mut places = [&step.parties.sender, &step.parties.receiver];
+        places.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+        let [first, second] = places.map(|place| Arc::clone(&place.seats).acquire_owned());
+        let both = async { Some([first.await.ok()?, second.await.ok()?]) };
+        match timeout_at(step.posting.try_until, both).await {
+            Ok(Some(seats)) => Ok(seats),
+            // Nobody closes the seats.
+            Ok(None) | Err(_) => Err(match step.posting.give_up() {
+                true => Failed::certain(Cause::Late),
+                false => Failed::in_doubt(Cause::Late),
+            }),
         }
     }
 
@@ -174,7 +203,7 @@ impl Service<Posting> for Saga {
 
     fn call(&mut self, posting: Posting) -> Self::Future {
         let this = self.clone();
-        match self.underway.take(posting.id) {
+        match self.underway.take(&posting) {
             Some(in_hand) => Box::pin(this.see_through(posting, in_hand)),
             None => Box::pin(async { Err(Failed::in_doubt(Cause::Contradiction)) }),
         }

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -106,7 +106,7 @@ impl Snapshot {
             if key.starts_with('!') {
                 continue;
             }
-            let Some(cell) = Cell::parse_value(&value) else {
+            let Some(cell) = Cell::parse_value(&key, &value) else {
                 snapshot.unreadable.push(key);
                 continue;
             };
@@ -138,14 +138,15 @@ impl Snapshot {
             .collect();
         let cells: HashMap<&str, &Cell> = busy.iter().map(|(key, cell)| (&**key, cell)).collect();
 
-        let mut moved: BTreeMap<Key, i64> = BTreeMap::new();
+        let unreadable: HashSet<&Key> = self.unreadable.iter().collect();
+        let mut moved: BTreeMap<Key, i128> = BTreeMap::new();
         for (sender, cell) in busy {
             for intent in &cell.outbox {
                 let receiver = intent.receiver.to_shared();
-                let amount = intent.amount.get();
+                let amount = i128::from(intent.amount.get());
                 let mark = marks.get(&(&*receiver, intent.id)).copied();
                 if mark != Some(MarkKind::In) {
-                    self.sum -= i128::from(amount);
+                    self.sum -= amount;
                 }
                 match mark {
                     Some(MarkKind::In) => {}
@@ -159,7 +160,7 @@ impl Snapshot {
                         id: intent.id,
                         transfer,
                         mark,
-                        readable: !self.unreadable.contains(&receiver),
+                        readable: !unreadable.contains(&receiver),
                     });
                 }
             }
@@ -176,17 +177,23 @@ impl Snapshot {
     }
 
     /// Moves balances by `moved`, of people too who have no cell yet.
-    fn show(&mut self, mut moved: BTreeMap<Key, i64>) {
+    fn show(&mut self, mut moved: BTreeMap<Key, i128>) {
         for account in &mut self.accounts {
             if let Some(delta) = moved.remove(&account.holder) {
-                account.balance = account.balance.saturating_add(delta);
+                account.balance = clamped(i128::from(account.balance) + delta);
             }
         }
-        let newcomers = moved
-            .into_iter()
-            .map(|(holder, balance)| Account { holder, balance });
+        let newcomers = moved.into_iter().map(|(holder, balance)| Account {
+            holder,
+            balance: clamped(balance),
+        });
         self.accounts.extend(newcomers);
         self.accounts
             .sort_unstable_by(|one, other| one.holder.cmp(&other.holder));
     }
+}
+
+/// A sum past what can be shown, which only a spoiled ledger has.
+fn clamped(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
 }

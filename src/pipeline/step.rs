@@ -65,6 +65,23 @@ impl Step {
         }
     }
 
+    /// Which of the cells of `parties` it changes; none if it changes none.
+    pub(super) fn place_of<'a>(&self, parties: &'a Parties) -> Option<&'a Held> {
+        match self.change {
+            Change::Record(_) => None,
+            Change::Debit | Change::Fence | Change::Prune => Some(&parties.receiver),
+            Change::Credit | Change::Seal | Change::Retire | Change::Undo => Some(&parties.sender),
+        }
+    }
+
+    /// No attempt at it begins later.
+    pub(super) fn deadline(&self) -> Instant {
+        match self.change {
+            Change::Credit | Change::Debit => self.posting.try_until,
+            _ => self.posting.try_until + self.undo_within,
+        }
+    }
+
     /// Another step of the same transfer.
     pub(super) fn to(&self, change: Change) -> Self {
         Self {
@@ -98,6 +115,14 @@ impl compensate::Step for Step {
     }
 }
 
+impl Parties {
+    /// Forgets what was seen of both.
+    pub(super) fn forget(&self) {
+        self.sender.forget();
+        self.receiver.forget();
+    }
+}
+
 /// Classes the attempts of steps for the retry policy.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ByCause;
@@ -108,11 +133,7 @@ impl<Answer> Classify<Step, Answer, Cause> for ByCause {
     }
 
     fn deadline(&self, step: &Step) -> Option<Instant> {
-        let posting = &step.posting;
-        Some(match step.change {
-            Change::Credit | Change::Debit => posting.try_until,
-            _ => posting.try_until + step.undo_within,
-        })
+        Some(step.deadline())
     }
 }
 

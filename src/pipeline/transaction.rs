@@ -55,7 +55,7 @@ impl Transaction {
     /// The put that changes the balance of `person` by `delta`, and when the balance was read.
     async fn changed(&self, person: Key, delta: i64) -> Result<(Put, Option<Stamp>), Cause> {
         let (stored, stamp) = self.kv.get(Arc::clone(&person)).await?;
-        let Some(cell) = Cell::parse(&stored) else {
+        let Some(cell) = Cell::parse(&person, &stored) else {
             return Err(Cause::Unreadable { person });
         };
         // What others have open in it stays as it is.

@@ -5,10 +5,19 @@ use uuid::Uuid;
 
 use super::posting::Posting;
 
+/// How many transfers that were left open are kept in mind: what is in a cell is found without that.
+const MOST_LEFT: usize = 10_000;
+
 /// The transfers that this process has in hand, and those that it had to leave open.
 #[derive(Debug, Default)]
 pub(super) struct Underway {
-    transfers: Mutex<BTreeMap<Uuid, State>>,
+    transfers: Mutex<Transfers>,
+}
+
+#[derive(Debug, Default)]
+struct Transfers {
+    states: BTreeMap<Uuid, State>,
+    left: usize,
 }
 
 #[derive(Debug)]
@@ -17,30 +26,30 @@ enum State {
     Left(Posting),
 }
 
-/// A transfer in hand.
+/// A transfer in hand. Whoever drops it without having finished leaves the transfer open.
 #[derive(Debug)]
 pub(super) struct InHand {
     underway: Arc<Underway>,
-    id: Uuid,
+    posting: Posting,
 }
 
 impl Underway {
     /// Takes `posting` in hand; `None` if somebody of this process has it.
-    pub(super) fn take(self: &Arc<Self>, id: Uuid) -> Option<InHand> {
+    pub(super) fn take(self: &Arc<Self>, posting: &Posting) -> Option<InHand> {
         let mut transfers = self.transfers();
-        if matches!(transfers.get(&id), Some(State::InHand)) {
+        if matches!(transfers.states.get(&posting.id), Some(State::InHand)) {
             return None;
         }
-        transfers.insert(id, State::InHand);
+        transfers.set(posting.id, Some(State::InHand));
         Some(InHand {
             underway: Arc::clone(self),
-            id,
+            posting: posting.clone(),
         })
     }
 
     /// Whether this process has `id` in hand, or left it open.
     pub(super) fn has(&self, id: Uuid) -> bool {
-        self.transfers().contains_key(&id)
+        self.transfers().states.contains_key(&id)
     }
 
     /// What was left open.
@@ -49,10 +58,10 @@ impl Underway {
             State::Left(posting) => Some(posting.clone()),
             State::InHand => None,
         };
-        self.transfers().values().filter_map(left).collect()
+        self.transfers().states.values().filter_map(left).collect()
     }
 
-    fn transfers(&self) -> MutexGuard<'_, BTreeMap<Uuid, State>> {
+    fn transfers(&self) -> MutexGuard<'_, Transfers> {
         // Nothing panics under this lock.
         self.transfers
             .lock()
@@ -60,19 +69,33 @@ impl Underway {
     }
 }
 
+impl Transfers {
+    fn set(&mut self, id: Uuid, state: Option<State>) {
+        let is_left = |state: &Option<State>| usize::from(matches!(state, Some(State::Left(_))));
+        self.left += is_left(&state);
+        let before = match state {
+            Some(state) => self.states.insert(id, state),
+            None => self.states.remove(&id),
+        };
+        self.left -= is_left(&before);
+    }
+}
+
 impl InHand {
-    /// Lets go of it, to be looked after later.
-    pub(super) fn leave(self, posting: Posting) {
-        let mut transfers = self.underway.transfers();
-        transfers.insert(self.id, State::Left(posting));
+    /// There is nothing left to do.
+    pub(super) fn finish(self) {
+        self.underway.transfers().set(self.posting.id, None);
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
         let mut transfers = self.underway.transfers();
-        if matches!(transfers.get(&self.id), Some(State::InHand)) {
-            transfers.remove(&self.id);
+        if matches!(transfers.states.get(&self.posting.id), Some(State::InHand)) {
+            // What was never sent is not open.
+            let is_open = self.posting.was_sent() && transfers.left < MOST_LEFT;
+            let left = is_open.then(|| State::Left(self.posting.clone()));
+            transfers.set(self.posting.id, left);
         }
     }
 }

@@ -57,6 +57,14 @@ impl Journal {
         self.doubts.append(&mut other.doubts);
     }
 
+    /// The same without those of which this is known.
+    #[must_use]
+    pub(crate) fn without(&self, outcome: Outcome) -> Self {
+        let mut rest = self.clone();
+        rest.entries.retain(|entry| entry.1 != outcome);
+        rest
+    }
+
     pub(crate) fn count(&self, outcome: Outcome) -> usize {
         let same = |entry: &&(Transfer, Outcome)| entry.1 == outcome;
         self.entries.iter().filter(same).count()

@@ -141,6 +141,14 @@ impl Process {
         &self.log
     }
 
+    /// Prints the lines of its log so far that contain `part`.
+    #[expect(clippy::print_stdout, reason = "they explain the figures of a test")]
+    pub(crate) fn report(&mut self, part: &str) {
+        for line in self.log().lines().filter(|line| line.contains(part)) {
+            println!("{line}");
+        }
+    }
+
     /// What it has written to stdout, all of it. Waits until it is closed.
     pub(crate) fn output(&mut self) -> String {
         let output = self.output.take().expect("the output is read once");

@@ -1,7 +1,7 @@
 //! A ledger that is suspect: nobody transfers until it is proven whole.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
@@ -108,6 +108,13 @@ async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
         "{answer:?}"
     );
     assert_eq!(other.status(id).await.unwrap(), Some(Status::Open));
+    // One that starts late has not seen for long what is open, and must not take it for well.
+    let (late, late_network) = (Arc::new(Mutex::new(None)), network.clone());
+    let starting = Arc::clone(&late);
+    tokio::spawn(async move {
+        sleep(Duration::from_secs(48)).await;
+        *starting.lock().unwrap() = Some(tended(&late_network));
+    });
     let elsewhere = Transfer::new(name("c"), name("d"), Amount::new(1).unwrap()).unwrap();
     sleep(Duration::from_secs(50)).await;
     other
@@ -116,7 +123,8 @@ async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
         .unwrap();
 
     sleep(Duration::from_secs(20)).await;
-    for ledger in [&one, &other] {
+    let late = late.lock().unwrap().clone().unwrap();
+    for ledger in [&one, &other, &late] {
         let answer = ledger.transfer(Uuid::now_v7(), elsewhere.clone()).await;
         assert!(
             matches!(answer, Err(TransferError::Quarantined { .. })),
@@ -126,7 +134,7 @@ async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
 
     blocked.store(false, Ordering::SeqCst);
     sleep(Duration::from_secs(10)).await;
-    for ledger in [&one, &other] {
+    for ledger in [&one, &other, &late] {
         ledger
             .transfer(Uuid::now_v7(), elsewhere.clone())
             .await

@@ -87,6 +87,13 @@ impl Schedule {
         // What is late arrives by then, and what was left open is finished.
         sleep(Duration::from_secs(60)).await;
         reading.await.unwrap()?;
+        for replica in self
+            .replicas
+            .iter()
+            .filter(|replica| !replica.has_crashed())
+        {
+            verdict::nothing_is_open(&replica.ledger, &posted).await?;
+        }
         verdict::check(&self.store, &posted, self.resets.load(Ordering::SeqCst)).await?;
         Ok(posted.into_iter().map(|posted| posted.answer).collect())
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use splitdim::kv::{Kv, KvService, Listed, Range};
 use splitdim::ledger::Transfer;
-use splitdim::pipeline::Status;
+use splitdim::pipeline::{Ledger, Status};
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -54,6 +54,16 @@ pub(crate) async fn reads_sum_to_zero(
             ));
         }
         sleep(Duration::from_millis(11)).await;
+    }
+    Ok(())
+}
+
+/// Nobody still has anything to do.
+pub(crate) async fn nothing_is_open(ledger: &Ledger, posted: &[Posted]) -> Result<(), Violation> {
+    for Posted { id, transfer, .. } in posted {
+        if ledger.status(*id).await.unwrap() == Some(Status::Open) {
+            return Err(format!("{transfer:?} is still open to a replica"));
+        }
     }
     Ok(())
 }
