@@ -72,7 +72,12 @@ async fn a_place_can_only_be_looked_at() {
 /// Makes a transfer: where it can be found.
 async fn made(splitdim: &Splitdim) -> String {
     let request = post("/api/transfer", TRANSFER);
-    let answer = splitdim.connect().await.call(&request).await.unwrap();
+    let answer = splitdim
+        .connect()
+        .await
+        .call(&request)
+        .await
+        .expect("it answers");
     assert_eq!(
         (answer.status().as_u16(), &answer.body()[..]),
         (200, &b""[..])

@@ -8,12 +8,13 @@ use std::time::Duration;
 use common::exact::{Balances, Journal, Outcome, Transfer};
 use common::http::{bytes, post};
 use common::kvstore::Kvstore;
-use common::load::{Load, body};
+use common::load::{Load, body, send};
 use common::proxy::{Fate, Proxy, Seen};
 use common::random::Random;
 use common::splitdim::Splitdim;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, timeout};
 
 const MODE: &str = "resilientkvstore";
 
@@ -32,6 +33,44 @@ async fn what_a_crash_leaves_open_is_finished_by_the_other_replica_or_the_next_s
 #[ignore = "long"]
 async fn what_fifty_crashes_leave_open_is_finished_by_the_other_replica_or_the_next_start() {
     crashes(50, 62).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whichever_put_a_replica_is_killed_at_the_other_one_finishes_what_is_open() {
+    // Credit, debit, record, retire and prune, each before it is made and after.
+    let crashes = LocalSet::new();
+    let mut all = JoinSet::new();
+    for put in 0..5 {
+        all.spawn_local_on(crash_at(put, Fate::Swallow), &crashes);
+        let after = Fate::SlowAnswer(Duration::from_secs(5));
+        all.spawn_local_on(crash_at(put, after), &crashes);
+    }
+    crashes.run_until(all.join_all()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seal_of_a_replica_that_was_killed_is_removed_by_the_other_one() {
+    let mut pair = Pair::start().await;
+    let (kill, mut killed) = watch::channel(false);
+    pair.proxy.rule(move |seen| {
+        let put = String::from_utf8_lossy(seen.body);
+        match seen.puts("sender") {
+            // The credit: it never arrives, so the transfer is given up.
+            true if put.contains("out") => Fate::Refuse(500),
+            true if put.contains("seal") => Fate::Pass,
+            // The seal is to be taken off again.
+            true => {
+                kill.send_replace(true);
+                Fate::Swallow
+            }
+            false => Fate::Pass,
+        }
+    });
+    pair.crash_when(&mut killed).await;
+    let open = pair.store.at_rest().await.expect_err("it is sealed");
+    assert!(open[0].contains("seal"), "{open:?}");
+    let (balances, _) = pair.store.comes_to_rest(FINISHED_WITHIN + SLACK).await;
+    assert_eq!(balances, pair.balances(false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +131,101 @@ async fn sigterm_waits_for_the_transfers_of_clients_who_have_left() {
     assert_eq!(journal.check(&balances), Ok(()));
     let made = journal.settled(&balances).count(Outcome::Done);
     assert_eq!(made, CLIENTS, "the others were begun, and forgotten");
+}
+
+/// Kills a replica when it sends its put number `put` of a transfer, which meets `fate`.
+async fn crash_at(put: usize, fate: Fate) {
+    let mut pair = Pair::start().await;
+    let (kill, mut killed) = watch::channel(false);
+    let mut puts = 0;
+    pair.proxy.rule(move |seen| {
+        if seen.path != "/api/put" {
+            return Fate::Pass;
+        }
+        puts += 1;
+        if puts <= put {
+            return Fate::Pass;
+        }
+        kill.send_replace(true);
+        fate
+    });
+    pair.crash_when(&mut killed).await;
+    // What was on its way has arrived.
+    sleep(Duration::from_millis(300)).await;
+    let is_credited = put > 0 || fate != Fate::Swallow;
+    let is_at_rest = !is_credited || (put == 4 && fate != Fate::Swallow);
+    let left = pair.store.at_rest().await;
+    assert_eq!(left.is_ok(), is_at_rest, "put {put}, {fate:?}: {left:?}");
+
+    let expected = pair.balances(is_credited);
+    // At every moment.
+    assert_eq!(pair.other.balances().await, expected);
+    let begun = Instant::now();
+    while let Err(open) = pair.store.at_rest().await {
+        assert!(
+            begun.elapsed() < FINISHED_WITHIN + SLACK,
+            "put {put}, {fate:?}: still open: {open:?}"
+        );
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(pair.store.at_rest().await, Ok(expected.clone()));
+    assert_eq!(pair.other.balances().await, expected);
+}
+
+/// Two replicas, one of them behind a proxy of its own, who have both worked on the same two cells.
+struct Pair {
+    store: Kvstore,
+    proxy: Proxy,
+    one: Splitdim,
+    other: Splitdim,
+}
+
+impl Pair {
+    async fn start() -> Self {
+        let store = Kvstore::on_disk(&[]);
+        let proxy = Proxy::start(store.address).await;
+        let one = Splitdim::replica(MODE, proxy.address, &[]);
+        let other = Splitdim::replica(MODE, store.address, &[]);
+        // The other one first: what it has seen is not what is there.
+        for replica in [&other, &one] {
+            let mut client = replica.connect().await;
+            let (outcome, answer) = send(&mut client, &Self::transfer(1))
+                .await
+                .expect("it answers");
+            assert_eq!(outcome, Outcome::Done, "{answer:?}");
+        }
+        Self {
+            store,
+            proxy,
+            one,
+            other,
+        }
+    }
+
+    fn transfer(amount: i64) -> Transfer {
+        Transfer {
+            sender: "sender".into(),
+            receiver: "receiver".into(),
+            amount,
+        }
+    }
+
+    /// Sends a transfer of 40 to one of them, and kills it when it is told to.
+    async fn crash_when(&mut self, killed: &mut watch::Receiver<bool>) {
+        let mut client = self.one.connect().await;
+        let request = post("/api/transfer", body(&Self::transfer(40)));
+        client.write(&bytes(&request)).await.expect("it reads");
+        let told = timeout(FINISHED_WITHIN, killed.wait_for(|killed| *killed)).await;
+        told.expect("it sends that put").expect("the rule is there");
+        self.one.process.kill();
+    }
+
+    /// Everybody's balance, with the transfer of 40 or without.
+    fn balances(&self, with: bool) -> Balances {
+        let balance = 2 + if with { 40 } else { 0 };
+        let balances = [("sender", balance), ("receiver", -balance)];
+        Balances(balances.map(|(who, balance)| (who.into(), balance)).into())
+    }
 }
 
 /// Kills a replica so often, and sees that nothing is left open.

@@ -101,7 +101,7 @@ async fn quarantine_comes_and_goes(status: u16, after: Option<Duration>) {
             assert_eq!(balances.sum(), 0, "{balances:?}");
             assert_eq!(journal.check(&balances), Ok(()));
             let healthy = replica.connect().await.call(&get("/healthz")).await;
-            assert_eq!(healthy.unwrap().status(), 200);
+            assert_eq!(healthy.expect("it answers").status(), 200);
         }
         sleep(Duration::from_millis(150)).await;
     }
@@ -138,7 +138,9 @@ async fn left_in_doubt(replica: &Splitdim) -> (String, Transfer) {
     };
     let begun = Instant::now();
     let mut client = replica.connect().await;
-    let (outcome, answer) = load::send(&mut client, &transfer).await.unwrap();
+    let (outcome, answer) = load::send(&mut client, &transfer)
+        .await
+        .expect("it answers");
     let took = begun.elapsed();
     assert!(took < ANSWER_WITHIN + SLACK, "{took:?}");
     assert_eq!(answer.status(), 503);
@@ -182,7 +184,9 @@ async fn probe(replica: &Splitdim, journal: &mut Journal) -> Answer {
         amount: 1,
     };
     let mut client = replica.connect().await;
-    let (outcome, answer) = load::send(&mut client, &transfer).await.unwrap();
+    let (outcome, answer) = load::send(&mut client, &transfer)
+        .await
+        .expect("it answers");
     assert_ne!(outcome, Outcome::Unknown, "{answer:?}");
     journal.note(transfer, outcome);
     answer
@@ -211,9 +215,15 @@ fn problem(answer: &Answer) -> serde_json::Value {
 /// What `replica` says became of the transfer `id`.
 async fn status_of(replica: &Splitdim, id: &str) -> String {
     let path = format!("/api/v1/transfers/{id}");
-    let answer = replica.connect().await.call(&get(&path)).await.unwrap();
+    let answer = replica
+        .connect()
+        .await
+        .call(&get(&path))
+        .await
+        .expect("it answers");
     assert_eq!(answer.status(), 200, "{answer:?}");
-    let status: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_slice(answer.body()).expect("the answer is JSON");
     assert_eq!(status["id"], id);
     status["status"].as_str().expect("it is text").to_owned()
 }
