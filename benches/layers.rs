@@ -126,7 +126,7 @@ impl<Request, Response, Error> Classify<Request, Response, Error> for ByResult {
 
 fn policy() -> Policy<ByResult> {
     let backoff = Backoff::new(Duration::from_millis(150), Duration::from_secs(2), 1.0, 6);
-    let budget = Arc::new(TpsBudget::new(Duration::from_secs(1), 10, 1.0));
+    let budget = Arc::new(TpsBudget::new(Duration::from_secs(1), 5, 1.0));
     Policy::new(ByResult, backoff.unwrap(), Conflicts::default()).budget(budget)
 }
 

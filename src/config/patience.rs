@@ -61,7 +61,7 @@ pub(super) struct PatienceArguments {
         long,
         env = "SPLITDIM_SPARE_RETRIES",
         value_name = "NUMBER",
-        default_value = "10"
+        default_value = "5"
     )]
     spare_retries: String,
     /// How long one attempt may take

@@ -214,7 +214,12 @@ async fn write(request: RequestBuilder) -> Result<KvResponse, KvError> {
         StatusCode::OK => Ok(KvResponse::Done { stamp }),
         StatusCode::PRECONDITION_REQUIRED => Err(KvError::Conflict(conflict(response).await)),
         StatusCode::BAD_REQUEST => Err(KvError::Invalid("the store refused a write".into())),
-        status if status.is_client_error() => Err(KvError::Unavailable(
+        // Whoever says so has not looked at what the write says.
+        StatusCode::UNAUTHORIZED
+        | StatusCode::FORBIDDEN
+        | StatusCode::NOT_FOUND
+        | StatusCode::METHOD_NOT_ALLOWED
+        | StatusCode::PAYLOAD_TOO_LARGE => Err(KvError::Unavailable(
             format!("the store answered {status} to a write").into(),
         )),
         // It may come from a proxy that had passed the write on.

@@ -74,9 +74,10 @@ impl Adjust {
         let (sender, receiver) = match posting.was_sent() {
             // The bounds were looked at before the first one was sent.
             true => (parties.sender.sight().await?, None),
+            // One after the other: a store in trouble gets one request of each transfer, not two.
             false => {
-                let both = tokio::try_join!(parties.sender.sight(), parties.receiver.sight())?;
-                (both.0, Some(both.1))
+                let sender = parties.sender.sight().await?;
+                (sender, Some(parties.receiver.sight().await?))
             }
         };
         if posting.was_sent() && posting.epoch() != sender.epoch {
@@ -115,6 +116,7 @@ impl Adjust {
             parties.sender.forget();
             return Err(full(&parties.sender));
         }
+        let is_first = !posting.was_sent();
         if !posting.may_send(sender.epoch) {
             return Ok(Standing::Never);
         }
@@ -126,6 +128,10 @@ impl Adjust {
             {
                 Ok(Standing::Never)
             }
+            Err(error @ Cause::Store(KvError::Unavailable(_))) if is_first => {
+                posting.takes_back_first();
+                Err(error)
+            }
             put => put.map(|()| Standing::Made),
         }
     }
@@ -134,9 +140,6 @@ impl Adjust {
         let Step {
             posting, parties, ..
         } = step;
-        if posting.give_up() {
-            return Ok(Standing::Never);
-        }
         let sender = parties.sender.sight().await?;
         same_ledger(step, &sender, &step.parties.sender)?;
         if sender.cell.sends(posting.id) {
@@ -238,6 +241,11 @@ impl Adjust {
             posting, parties, ..
         } = step;
         let receiver = parties.receiver.sight().await?;
+        let receiver = match receiver.cell.mark(posting.id) {
+            Some(_) => receiver,
+            // What was seen may be from before it was there.
+            None => parties.receiver.look().await?,
+        };
         same_ledger(step, &receiver, &step.parties.receiver)?;
         if receiver.cell.mark(posting.id).is_none() {
             return Ok(Standing::Made);

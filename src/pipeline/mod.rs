@@ -34,13 +34,12 @@ use std::time::Duration;
 
 use resilient::detach::{DetachLayer, Tracker};
 use resilient::quarantine::{Handle, QuarantineLayer};
-use resilient::retry::{Backoff, Policy};
+use resilient::retry::{Backoff, Policy, TokenBucket};
 use resilient::timeout::TimeoutLayer;
 use tokio::time::{Instant, sleep};
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::retry::RetryLayer;
-use tower::retry::budget::TpsBudget;
 use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
 use uuid::Uuid;
@@ -69,6 +68,9 @@ use step::{ByCause, Step};
 use transaction::Transaction;
 use turns::TurnsLayer;
 use underway::Underway;
+
+/// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
+const SAVED_RETRIES: u32 = 16;
 
 /// The ledger of a group, in a store. Clones are the same ledger.
 #[derive(Clone, Debug)]
@@ -154,9 +156,12 @@ impl Ledger {
         let kv = Kv::new(store);
         let places = Arc::new(Places::new(kv.clone()));
         let quarantine = Handle::new();
+        let budget = budget(&options);
+        let make = steps(&kv, options.patience.errors, &options, &budget);
+        let take_back = steps(&kv, options.patience.undo_errors, &options, &budget);
         let saga = Saga::new(
-            steps(&kv, options.patience.errors, &options, "steps"),
-            steps(&kv, options.patience.undo_errors, &options, "undo"),
+            make,
+            take_back,
             Arc::clone(&places),
             Arc::clone(&underway),
             options.patience.undo_within,
@@ -287,7 +292,7 @@ impl Ledger {
 }
 
 /// What makes steps of transfers: tries each as `errors` allows.
-fn steps(kv: &Kv, errors: Backoff, options: &Options, purpose: &str) -> Steps {
+fn steps(kv: &Kv, errors: Backoff, options: &Options, budget: &Arc<TokenBucket>) -> Steps {
     let count = |step: Step| {
         step.posting.takes_step();
         step
@@ -298,8 +303,8 @@ fn steps(kv: &Kv, errors: Backoff, options: &Options, purpose: &str) -> Steps {
             .map_request(count)
             // Looks again, decides again.
             .layer(RetryLayer::new(
-                Policy::with_random(ByCause, errors, conflicts, chance(options.seed, purpose))
-                    .budget(budget(options)),
+                Policy::with_random(ByCause, errors, conflicts, chance(options.seed, "steps"))
+                    .budget(Arc::clone(budget)),
             ))
             // One after the other, where they are of one cell.
             .layer(TurnsLayer)
@@ -312,12 +317,11 @@ fn steps(kv: &Kv, errors: Backoff, options: &Options, purpose: &str) -> Steps {
     )
 }
 
-/// Retries that the store gets for each success, and without any. What was earned is spent within a
-/// second or lost: a store that is away must not get all at once what it earned before.
-fn budget(options: &Options) -> Arc<TpsBudget> {
-    Arc::new(TpsBudget::new(
-        Duration::from_secs(1),
+/// Retries that the store gets for each success, and without any. Few are saved: a store that is away
+/// must not get all at once what it earned before.
+fn budget(options: &Options) -> Arc<TokenBucket> {
+    Arc::new(TokenBucket::new(
+        SAVED_RETRIES,
         options.patience.spare_retries,
-        1.0,
     ))
 }

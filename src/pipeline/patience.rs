@@ -60,7 +60,7 @@ impl Default for Patience {
             sweep_every: Duration::from_secs(2),
             quarantine_after: Duration::from_secs(60),
             quarantine_poll: Duration::from_millis(800),
-            spare_retries: 10,
+            spare_retries: 5,
         }
     }
 }

@@ -200,7 +200,8 @@ impl Held {
     pub(super) async fn rest(&self) -> Result<(), Cause> {
         let _turn = self.turn.lock().await;
         for _ in 0..AT_ONCE {
-            let sight = self.sight().await?;
+            // What was seen may be from before it was there.
+            let sight = self.look().await?;
             if sight.cell.seal.is_none() {
                 return Ok(());
             }

@@ -78,6 +78,11 @@ impl Posting {
         begun != Begun::GivenUp
     }
 
+    /// Notes that the first write certainly had no effect, so that nothing was sent so far.
+    pub(super) fn takes_back_first(&self) {
+        *self.begun() = None;
+    }
+
     /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land
     /// any more, nor can those that were based on it.
     pub(super) fn begin_again(&self, epoch: Option<u64>) {

@@ -185,6 +185,10 @@ impl Saga {
 
 /// Keeps a step out, or takes the credit back; before that the record says for good that it is so.
 async fn take_back(mut patient: Steps, step: Step) -> Result<Standing, Cause> {
+    // Here, and not below: what asks nothing of the store must earn no retries.
+    if step.change == Change::Seal && step.posting.give_up() {
+        return Ok(Standing::Never);
+    }
     if step.change == Change::Undo {
         let record = step.to(Change::Record(Outcome::Undone));
         patient.ready().await?.call(record).await?;

@@ -42,14 +42,17 @@ impl Transaction {
             .changed(transfer.receiver().to_shared(), -transfer.amount().get())
             .await?;
         let epoch = same_epoch(read, read_later)?;
+        let is_first = !posting.was_sent();
         if !posting.may_send(epoch) {
             return Err(Cause::Undone);
         }
         let record = record::create(*id, transfer, Outcome::Done);
-        self.kv
-            .transaction(vec![sender, receiver, record], epoch)
-            .await?;
-        Ok(())
+        let puts = vec![sender, receiver, record];
+        let written = self.kv.transaction(puts, epoch).await;
+        if is_first && matches!(written, Err(KvError::Unavailable(_))) {
+            posting.takes_back_first();
+        }
+        Ok(written.map(drop)?)
     }
 
     /// The put that changes the balance of `person` by `delta`, and when the balance was read.

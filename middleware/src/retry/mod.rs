@@ -170,13 +170,15 @@
 //! # }
 //! ```
 //!
-//! Two traps of [`TpsBudget`](tower::retry::budget::TpsBudget):
+//! Three traps of [`TpsBudget`](tower::retry::budget::TpsBudget):
 //!
 //! - Up to a share of 1.0, it withdraws `1 / share` deposits for a retry, *without the fraction*:
 //!   0.6 acts as 1.0, and 0.4 as 0.5. Take 1.0, 0.5 or 0.25.
 //! - Where a share `p` of all attempts fails as a matter of course, each success takes `p / (1 − p)`
 //!   retries: 0.5 for a third. The usual 0.2 starves such callers. About 1.0 and a reserve (which also
 //!   serves those who have just begun) is for them, and still stops the flood when nothing succeeds.
+//! - What was earned in its time is kept, however much it is: a busy service that goes away gets all of
+//!   it at once. [`TokenBucket`] keeps a few only.
 //!
 //! # Clone
 //!
@@ -207,9 +209,11 @@
 //! Requests must be sent inside a tokio runtime with a timer, by which retries wait.
 
 mod backoff;
+mod bucket;
 mod classify;
 mod policy;
 
 pub use backoff::{Backoff, Delays, InvalidBackoff};
+pub use bucket::TokenBucket;
 pub use classify::{Class, Classify};
 pub use policy::{Conflicts, Policy, Waiting};
