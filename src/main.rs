@@ -43,6 +43,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     if writing.is_some() {
         // A store in this process answers for certain, however slow its disk is.
         options.patience.attempt_within = None;
+        options.is_shared = false;
     }
     let ledger = match puts {
         Puts::Together => Ledger::transactional(store, options, running.clone()),

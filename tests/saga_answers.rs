@@ -1,7 +1,5 @@
 //! Where a transfer can be found after it was answered, in every mode.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 mod common;
 
 use axum::http::Method;

@@ -270,7 +270,7 @@ impl Ledger {
                 sleep(self.options.patience.quarantine_poll).await;
             }
         };
-        tokio::join!(self.sweeper().run(), follow);
+        tokio::join!(self.sweeper().run(self.options.is_shared), follow);
     }
 
     /// Finishes what this process has left open, for `limit` at most: the last thing to do.

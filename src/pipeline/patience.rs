@@ -72,6 +72,8 @@ pub struct Options {
     pub patience: Patience,
     /// How many transfers may be under way; more are refused at once.
     pub max_in_flight: usize,
+    /// Whether other processes work on the store too, which may leave transfers open at any time.
+    pub is_shared: bool,
     /// Draws the delays; the same seed draws the same ones.
     pub seed: u64,
     /// The rules of transfers in single puts; all of them.
@@ -83,6 +85,7 @@ impl Default for Options {
         Self {
             patience: Patience::default(),
             max_in_flight: 1024,
+            is_shared: true,
             seed: RandomState::new().hash_one("seed"),
             rules: Rules::default(),
         }

@@ -72,10 +72,13 @@ impl Sweeper {
         }
     }
 
-    /// Makes rounds for ever.
-    pub(super) async fn run(mut self) {
+    /// Makes rounds: for ever in a store that is shared, else until nothing is open any more.
+    pub(super) async fn run(mut self, is_shared: bool) {
         loop {
-            self.round().await;
+            let is_at_rest = self.round().await;
+            if is_at_rest && !is_shared {
+                return;
+            }
             // Replicas that were started together do not stay in step.
             let pause = self
                 .patience
@@ -85,8 +88,8 @@ impl Sweeper {
         }
     }
 
-    /// Looks once, and begins to finish what is due.
-    async fn round(&mut self) {
+    /// Looks once, and begins to finish what is due. Whether there is nothing to finish.
+    async fn round(&mut self) -> bool {
         while self.finishing.try_join_next().is_some() {}
         let looked = async {
             // Only a store that answers such a thing in time counts as one that answers.
@@ -99,7 +102,7 @@ impl Sweeper {
                 tracing::debug!(%error, "open transfers could not be looked for");
                 // What could not be finished since the store was away has not been open for long.
                 self.watched.since.clear();
-                return;
+                return false;
             }
         };
         self.watched.look(&snapshot);
@@ -108,6 +111,7 @@ impl Sweeper {
             self.finish(posting);
         }
         self.tidy(&snapshot);
+        snapshot.is_at_rest() && !self.fuse.is_blown()
     }
 
     /// What this process has left open, and what nobody seems to care for.

@@ -75,6 +75,11 @@ impl Snapshot {
         &self.unreadable
     }
 
+    /// Whether nothing in it is to be finished or removed.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.open.is_empty() && self.stray.is_empty() && self.sealed.is_empty()
+    }
+
     /// When it was read.
     pub(super) fn stamp(&self) -> Option<Stamp> {
         self.stamp
