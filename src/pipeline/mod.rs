@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Ledger::transfer ─► Quarantine ─► Timeout ─► LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
-//!     transaction:    Conclude ─► Retry ─► Timeout ─► Transaction ────────────────────► KvService
-//!     saga:           Saga (Compensate) ─► Retry ─► Timeout ─► Adjust, for each step ──► KvService
+//!     transaction:    Conclude ─► Retry ─► BothTurns ─► Timeout ─► Transaction ────────► KvService
+//!     saga:           Saga (Compensate) ─► Retry ─► Turns ─► Timeout ─► Adjust ────────► KvService
 //! Ledger::snapshot ─► Reader (one list, cached by the store's stamp) ──────────────────► KvService
 //! Ledger::tend     ─► Sweeper (finishes what was left open), Fuse (quarantine) ────────► both
 //! ```
@@ -66,7 +66,7 @@ use recover::Sweeper;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use transaction::Transaction;
-use turns::TurnsLayer;
+use turns::{BothTurnsLayer, TurnsLayer};
 use underway::Underway;
 
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
@@ -112,6 +112,7 @@ impl Ledger {
             ..
         } = options.patience;
         let kv = Kv::new(store.clone());
+        let places = Arc::new(Places::new(kv.clone()));
         let underway = Arc::new(Underway::default());
         let transfers = ServiceBuilder::new()
             // When the tries are used up: makes certain that it will not happen, or says unknown.
@@ -126,6 +127,8 @@ impl Ledger {
                 )
                 .budget(budget(&options)),
             ))
+            // One after the other, where they are of the same cells.
+            .layer(BothTurnsLayer::new(Arc::clone(&places)))
             // A try that hangs is one that failed.
             .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
             // One attempt: read both, decide, write both and the record at once.

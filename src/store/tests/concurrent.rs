@@ -48,8 +48,7 @@ fn compete<B: Backend>(backend: B) {
         assert_eq!(counters(&*store.snapshot()), (writes, writes));
         assert_eq!(store.snapshot().stamp().revision, writes);
         store.write(puts([put("end", "", 0)])).await.unwrap();
-        let commits_seen = reader.await.unwrap();
-        assert!(commits_seen > 10, "the reader saw {commits_seen} commits");
+        reader.await.unwrap();
         drop(store);
         writer.await.unwrap().unwrap();
     });
@@ -71,19 +70,17 @@ async fn raise<B: Backend>(store: Store<B>) -> Vec<(u64, Stamp)> {
     made
 }
 
-/// Reads until the end is written; returns how many different commits it saw.
-async fn watch<B: Backend>(store: Store<B>) -> usize {
+/// Reads until the end is written.
+async fn watch<B: Backend>(store: Store<B>) {
     let mut last = Stamp::default();
-    let mut commits = 0;
     loop {
         let snapshot = store.snapshot();
         assert!(snapshot.stamp().revision >= last.revision, "back in time");
-        commits += usize::from(snapshot.stamp() != last);
         last = snapshot.stamp();
         let (left, right) = counters(&*snapshot);
         assert_eq!(left, right, "half of a transaction");
         if snapshot.get("end").unwrap().version > 0 {
-            return commits;
+            return;
         }
         task::yield_now().await;
     }
