@@ -2,7 +2,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
@@ -42,23 +41,48 @@ where
     }
 
     fn call(&mut self, posting: Posting) -> Self::Future {
-        let begun = Instant::now();
         let ending = self.inner.call(posting.clone());
         let logged = async move {
             let ended = ending.await;
-            log(&posting, &ended, begun);
+            log(&posting, &ended);
             ended
         };
         Box::pin(logged.in_current_span())
     }
 }
 
-fn log(posting: &Posting, ended: &Result<(), Failed>, begun: Instant) {
+impl<S> Service<Vec<Posting>> for Logged<S>
+where
+    S: Service<Vec<Posting>, Response = Vec<Result<(), Failed>>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, postings: Vec<Posting>) -> Self::Future {
+        let ending = self.inner.call(postings.clone());
+        Box::pin(async move {
+            let ended = ending.await?;
+            for (posting, ended) in postings.iter().zip(&ended) {
+                log(posting, ended);
+            }
+            Ok(ended)
+        })
+    }
+}
+
+fn log(posting: &Posting, ended: &Result<(), Failed>) {
+    let _request = posting.span.enter();
     let (id, steps, tries) = (posting.id, posting.steps(), posting.tries());
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let ms = u64::try_from(posting.since.elapsed().as_millis()).unwrap_or(u64::MAX);
     match ended {
         Ok(()) => tracing::debug!(%id, steps, tries, ms, "a transfer was made"),
-        Err(failed) if !failed.doubt && matches!(failed.cause, Cause::OutOfRange { .. }) => {
+        Err(failed) if !failed.doubt && matches!(*failed.cause, Cause::OutOfRange { .. }) => {
             tracing::debug!(%id, steps, tries, ms, "a transfer was refused");
         }
         Err(failed) if !failed.doubt => {

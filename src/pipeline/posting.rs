@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::record::Outcome;
@@ -15,6 +16,10 @@ pub(super) struct Posting {
     pub(super) transfer: Transfer,
     /// No attempt to make it begins later.
     pub(super) try_until: Instant,
+    /// When it was posted, or found.
+    pub(super) since: Instant,
+    /// The span of the request that brought it.
+    pub(super) span: Span,
     progress: Arc<Progress>,
 }
 
@@ -47,6 +52,8 @@ impl Posting {
             id,
             transfer,
             try_until,
+            since: Instant::now(),
+            span: Span::current(),
             progress: Arc::default(),
         }
     }
@@ -68,6 +75,8 @@ impl Posting {
             id,
             transfer,
             try_until,
+            since: Instant::now(),
+            span: Span::current(),
             progress: Arc::new(progress),
         }
     }
@@ -80,7 +89,11 @@ impl Posting {
 
     /// Notes that the first write certainly had no effect, so that nothing was sent so far.
     pub(super) fn takes_back_first(&self) {
-        *self.begun() = None;
+        let mut begun = self.begun();
+        // Whoever gave it up in the meantime has said so.
+        if matches!(*begun, Some(Begun::Sent { .. })) {
+            *begun = None;
+        }
     }
 
     /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land
