@@ -265,7 +265,9 @@ impl Adjust {
         let (receiver, sender) = if self.rules.guard_after_cell {
             let receiver = parties.receiver.sight().await?;
             let sender = match self.rules.guard_for_each_try {
-                true => parties.sender.sight_after(&receiver).await?,
+                // Nobody else has put a mark there, or removed one, since the first of what this
+                // process has built the cell on; and this process does not with what it makes now.
+                true => parties.sender.sight_after_base_of(&receiver).await?,
                 false => parties.sender.sight().await?,
             };
             (receiver, sender)

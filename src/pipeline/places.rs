@@ -58,6 +58,9 @@ pub(super) struct Sight {
     pub(super) epoch: Option<u64>,
     asked: u64,
     received: u64,
+    /// When the state was received on which only this process has built this one, put by put: since
+    /// then nobody else has changed the cell.
+    unbroken_since: u64,
 }
 
 /// A hold on a place.
@@ -71,6 +74,11 @@ impl Sight {
     /// Whether this was seen after `earlier`, whatever their requests met on the way.
     pub(super) fn is_after(&self, earlier: &Self) -> bool {
         self.asked >= earlier.received
+    }
+
+    /// Whether this was seen after a state on which only this process has built `earlier`.
+    fn is_after_base_of(&self, earlier: &Self) -> bool {
+        self.asked >= earlier.unbroken_since
     }
 }
 
@@ -155,6 +163,16 @@ impl Held {
         }
     }
 
+    /// What was last seen here, as of a moment after a state on which only this process has built
+    /// `earlier`.
+    pub(super) async fn sight_after_base_of(&self, earlier: &Sight) -> Result<Sight, Cause> {
+        let seen = self.seen().clone();
+        match seen {
+            Some(sight) if sight.is_after_base_of(earlier) => Ok(sight),
+            _ => self.look().await,
+        }
+    }
+
     /// Reads what is there now.
     pub(super) async fn look(&self) -> Result<Sight, Cause> {
         let asked = self.places.now();
@@ -169,6 +187,7 @@ impl Held {
             epoch: stamp.map(|stamp| stamp.epoch),
             asked,
             received,
+            unbroken_since: received,
         };
         self.note(sight.clone());
         Ok(sight)
@@ -192,6 +211,7 @@ impl Held {
             epoch: stamp.map(|stamp| stamp.epoch).or(sight.epoch),
             asked,
             received,
+            unbroken_since: sight.unbroken_since,
         });
         Ok(())
     }
