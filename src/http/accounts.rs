@@ -6,10 +6,12 @@ use axum::http::HeaderName;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::App;
 use super::error::Error;
 use crate::ledger::settle;
+use crate::metrics::LedgerMetrics;
 use crate::pipeline::Snapshot;
 
 /// `GET /api/accounts`: everybody's balance, sorted by name.
@@ -26,8 +28,11 @@ pub(super) fn render_accounts(snapshot: &Snapshot) -> Result<Bytes, Error> {
     render(snapshot.accounts())
 }
 
-pub(super) fn render_clear(snapshot: &Snapshot) -> Result<Bytes, Error> {
-    render(&settle(snapshot.accounts()).map_err(Error::Unbalanced)?)
+pub(super) fn render_clear(snapshot: &Snapshot, metrics: &LedgerMetrics) -> Result<Bytes, Error> {
+    let begun = Instant::now();
+    let payments = settle(snapshot.accounts()).map_err(Error::Unbalanced)?;
+    metrics.settled(begun.elapsed());
+    render(&payments)
 }
 
 fn render(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Error> {

@@ -8,16 +8,20 @@ use tokio::task;
 use super::error::Error;
 use crate::pipeline::Snapshot;
 
+type Render = Arc<dyn Fn(&Snapshot) -> Result<Bytes, Error> + Send + Sync>;
+
 /// A body that depends on the accounts only: rendered once for each snapshot of them.
 pub(super) struct Rendered {
-    render: fn(&Snapshot) -> Result<Bytes, Error>,
+    render: Render,
     newest: Mutex<Option<(Arc<Snapshot>, Bytes)>>,
 }
 
 impl Rendered {
-    pub(super) fn new(render: fn(&Snapshot) -> Result<Bytes, Error>) -> Self {
+    pub(super) fn new(
+        render: impl Fn(&Snapshot) -> Result<Bytes, Error> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            render,
+            render: Arc::new(render),
             newest: Mutex::new(None),
         }
     }
@@ -31,7 +35,7 @@ impl Rendered {
             return Ok(body.clone());
         }
         // Not on this thread: there may be very many accounts.
-        let (render, seen) = (self.render, Arc::clone(&snapshot));
+        let (render, seen) = (Arc::clone(&self.render), Arc::clone(&snapshot));
         let rendered = task::spawn_blocking(move || render(&seen)).await;
         let body = rendered.map_err(|_| Error::Internal("a body could not be rendered"))??;
         *newest = Some((snapshot, body.clone()));

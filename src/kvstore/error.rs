@@ -15,7 +15,6 @@ use crate::web::Problem;
 pub(super) enum Error {
     Invalid(Cow<'static, str>),
     BodyTooLarge(usize),
-    CrossSite,
     Store(KvError),
     Internal(&'static str),
 }
@@ -37,10 +36,6 @@ fn problem(error: Error) -> Problem {
     match error {
         Error::Invalid(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
         Error::BodyTooLarge(limit) => Problem::too_large(limit),
-        Error::CrossSite => Problem::new(
-            StatusCode::FORBIDDEN,
-            "A reset must not come from another site, nor from a browser that loads pages in advance.",
-        ),
         Error::Store(KvError::Conflict(Conflict::Version)) => {
             Problem::new(CONFLICT, "A key has another version by now; read it again.")
         }

@@ -1,30 +1,44 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use super::counted;
 use super::error::{Cause, Failed};
 use super::posting::Posting;
+use crate::metrics::LedgerMetrics;
+use crate::telemetry;
 
 /// Puts [`Logged`] around what makes transfers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LoggedLayer;
+#[derive(Clone, Debug)]
+pub(super) struct LoggedLayer {
+    metrics: Arc<LedgerMetrics>,
+}
 
-/// Tells the log, once, what became of each transfer, whoever still waits for it; in the span of the
-/// request that brought it.
+impl LoggedLayer {
+    pub(super) fn new(metrics: Arc<LedgerMetrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+/// Tells the log and the metrics, once, what became of each transfer, whoever still waits for it; in
+/// the context of the request that brought it.
 #[derive(Clone, Debug)]
 pub(super) struct Logged<S> {
     inner: S,
+    metrics: Arc<LedgerMetrics>,
 }
 
 impl<S> Layer<S> for LoggedLayer {
     type Service = Logged<S>;
 
     fn layer(&self, inner: S) -> Logged<S> {
-        Logged { inner }
+        let metrics = Arc::clone(&self.metrics);
+        Logged { inner, metrics }
     }
 }
 
@@ -42,14 +56,15 @@ where
     }
 
     fn call(&mut self, posting: Posting) -> Self::Future {
-        let begun = Instant::now();
+        let (begun, metrics) = (Instant::now(), Arc::clone(&self.metrics));
         let ending = self.inner.call(posting.clone());
         let logged = async move {
             let ended = ending.await;
             log(&posting, &ended, begun);
+            counted::ended(&metrics, &posting, &ended);
             ended
         };
-        Box::pin(logged.in_current_span())
+        Box::pin(telemetry::carried(logged.in_current_span()))
     }
 }
 

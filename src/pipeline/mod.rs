@@ -11,6 +11,7 @@
 mod adjust;
 mod cell;
 mod conclude;
+mod counted;
 mod error;
 mod fuse;
 mod logged;
@@ -53,6 +54,7 @@ pub use snapshot::Snapshot;
 
 use crate::kv::{Kv, KvError, KvService};
 use crate::ledger::Transfer;
+use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
 use conclude::ConcludeLayer;
 use error::Failed;
@@ -81,6 +83,7 @@ pub struct Ledger {
     places: Arc<Places>,
     underway: Arc<Underway>,
     fuse: Arc<Fuse>,
+    metrics: Arc<LedgerMetrics>,
     kv: Kv,
     options: Options,
 }
@@ -114,6 +117,8 @@ impl Ledger {
         let kv = Kv::new(store.clone());
         let places = Arc::new(Places::new(kv.clone()));
         let underway = Arc::new(Underway::default());
+        let budget = budget(&options);
+        let spent = Arc::clone(&budget);
         let transfers = ServiceBuilder::new()
             // When the tries are used up: makes certain that it will not happen, or says unknown.
             .layer(ConcludeLayer::new(kv.clone(), Arc::clone(&underway)))
@@ -125,7 +130,7 @@ impl Ledger {
                     conflicts,
                     chance(options.seed, "transactions"),
                 )
-                .budget(budget(&options)),
+                .budget(budget),
             ))
             // One after the other, where they are of the same cells.
             .layer(BothTurnsLayer::new(Arc::clone(&places)))
@@ -133,7 +138,9 @@ impl Ledger {
             .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
             // One attempt: read both, decide, write both and the record at once.
             .service(Transaction::new(kv));
-        Self::new(store, options, running, underway, |_| transfers)
+        let ledger = Self::new(store, options, running, underway, |_| transfers);
+        ledger.metrics.watch_budget(&spent);
+        ledger
     }
 
     /// A ledger whose transfers are puts of single keys, for stores without transactions.
@@ -160,6 +167,8 @@ impl Ledger {
         let places = Arc::new(Places::new(kv.clone()));
         let quarantine = Handle::new();
         let budget = budget(&options);
+        let metrics = Arc::new(LedgerMetrics::new(quarantine.clone()));
+        metrics.watch_budget(&budget);
         let make = steps(&kv, options.patience.errors, &options, &budget);
         let take_back = steps(&kv, options.patience.undo_errors, &options, &budget);
         let saga = Saga::new(
@@ -182,7 +191,7 @@ impl Ledger {
             // Counts what really runs, whoever still waits for it.
             .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
             // What became of it is told here, since above nobody may be waiting any more.
-            .layer(LoggedLayer)
+            .layer(LoggedLayer::new(Arc::clone(&metrics)))
             .service(transfers(saga.clone()));
         Self {
             transfers: BoxCloneSyncService::new(transfers),
@@ -191,6 +200,7 @@ impl Ledger {
             places,
             underway,
             fuse: Arc::new(Fuse::new(kv.clone(), quarantine)),
+            metrics,
             kv,
             options,
         }
@@ -206,10 +216,18 @@ impl Ledger {
         let posting = Posting::new(id, transfer, try_until);
         let mut transfers = self.transfers.clone();
         let answer = async { transfers.ready().await?.call(posting.clone()).await };
-        match answer.await {
+        let told = match answer.await {
             Ok(()) => Ok(()),
             Err(error) => TransferError::from_stack(error, &posting),
-        }
+        };
+        counted::told(&self.metrics, &posting, &told);
+        told
+    }
+
+    /// What its operators are told.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<LedgerMetrics> {
+        &self.metrics
     }
 
     /// What became of the transfer `id`; `None` if there is none (yet).
@@ -290,6 +308,7 @@ impl Ledger {
             Arc::clone(&self.fuse),
             self.options.patience,
             chance(self.options.seed, "sweeper"),
+            Arc::clone(&self.metrics),
         )
     }
 }

@@ -26,6 +26,7 @@ struct Progress {
     debit_was_sent: AtomicBool,
     ended: OnceLock<Outcome>,
     was_answered: AtomicBool,
+    was_counted: AtomicBool,
     steps: AtomicU32,
     tries: AtomicU32,
 }
@@ -152,6 +153,11 @@ impl Posting {
     /// How it ended, as far as is known.
     pub(super) fn ended(&self) -> Option<Outcome> {
         self.progress.ended.get().copied()
+    }
+
+    /// Whether nobody has counted it yet. Whoever asks counts it.
+    pub(super) fn is_uncounted(&self) -> bool {
+        !self.progress.was_counted.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a step.

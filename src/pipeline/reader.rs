@@ -6,6 +6,7 @@ use tokio::task;
 
 use super::snapshot::Snapshot;
 use crate::kv::{Kv, KvError, Listed, Range};
+use crate::telemetry;
 
 /// The least text after `!`, with which the service's own keys begin: names come after it.
 const AFTER_OWN_KEYS: &str = "\"";
@@ -50,11 +51,11 @@ impl Reader {
         let kv = self.kv.clone();
         // On a task of its own: a list that takes long must not begin anew whenever the one who
         // asked for it has gone.
-        let listing = task::spawn(async move {
+        let listing = task::spawn(telemetry::carried(async move {
             let result = list(&kv, newest.result.as_ref().ok()).await;
             *newest = Newest { answers, result };
             newest.result.clone()
-        });
+        }));
         match listing.await {
             Ok(result) => result,
             Err(lost) => Err(Arc::new(KvError::Unavailable(lost.into()))),
