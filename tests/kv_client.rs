@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use resilient::detach::Tracker;
 use splitdim::kv::{
-    Conflict, Kv, KvClient, KvError, KvRequest, KvResponse, KvService, Listed, Put, Range, Stamp,
-    spawn_embedded,
+    Conflict, Entry, Kv, KvClient, KvError, KvRequest, KvResponse, KvService, Listed, Put, Range,
+    Stamp, spawn_embedded,
 };
 use splitdim::serve::{self, Limits};
 use splitdim::store::Memory;
@@ -151,8 +151,27 @@ async fn no_answer_in_time_leaves_writes_in_doubt() {
 #[tokio::test]
 async fn a_list_may_take_longer_than_other_requests() {
     let (kv, proxy) = through_proxy().await;
-    proxy.rule(|_| Fate::SlowAnswer(2 * KvClient::TIMEOUT));
+    proxy.rule(|_| Fate::SlowAnswer(KvClient::TIMEOUT * 3 / 2));
     assert_eq!(class(&kv.list(Range::default(), None).await), "ok");
+}
+
+#[tokio::test]
+async fn a_list_on_a_dead_connection_is_asked_for_again_while_there_is_time() {
+    let (kv, proxy) = through_proxy().await;
+    proxy.rule(|seen| match seen.before {
+        0 => Fate::Swallow,
+        _ => Fate::Pass,
+    });
+    assert_eq!(class(&kv.list(Range::default(), None).await), "ok");
+}
+
+#[tokio::test]
+async fn a_list_that_is_never_answered_ends_before_its_reader_gives_up() {
+    let (kv, proxy) = through_proxy().await;
+    proxy.rule(|_| Fate::Swallow);
+    let begun = Instant::now();
+    assert_eq!(class(&kv.list(Range::default(), None).await), "unavailable");
+    assert!(begun.elapsed() < 5 * KvClient::TIMEOUT);
 }
 
 #[tokio::test]
@@ -161,7 +180,7 @@ async fn conflicts_are_told_apart() {
     kv.put(put("k", "1", 0), None).await.unwrap();
     let other = kv.put(put("k", "2", 0), None).await.unwrap_err();
     assert!(
-        matches!(other, KvError::Conflict(Conflict::Version)),
+        matches!(&other, KvError::Conflict(Conflict::Version { moved }) if moved == &[entry("k", "1", 1)]),
         "{other}"
     );
     let stamp = kv.reset().await.unwrap().unwrap();
@@ -404,6 +423,14 @@ fn class<T>(result: &Result<T, KvError>) -> &'static str {
         Err(KvError::Unavailable(_)) => "unavailable",
         Err(KvError::Unknown(_)) => "unknown",
         Err(KvError::Invalid(_)) => "invalid",
+    }
+}
+
+fn entry(key: &str, value: &str, version: u64) -> Entry {
+    Entry {
+        key: key.into(),
+        value: value.into(),
+        version,
     }
 }
 

@@ -183,7 +183,7 @@ fn assert_conflict<T: std::fmt::Debug>(result: Result<T, KvError>) {
     let conflict = matches!(
         result,
         Err(KvError::Conflict(
-            Conflict::Version | Conflict::Epoch { .. }
+            Conflict::Version { .. } | Conflict::Epoch { .. }
         ))
     );
     assert!(conflict, "{result:?}");

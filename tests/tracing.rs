@@ -35,9 +35,11 @@ async fn the_store_is_told_the_trace_of_each_request() {
             .try_iter()
             .filter(|(_, parent, _)| parent.as_ref().is_some_and(|p| p.contains(TRACE)))
             .collect();
-        // Two reads and a write at the least.
-        assert!(own.len() >= 3, "{mode}: {own:?}");
-        assert!(own.iter().any(|(path, ..)| path == "/api/get"));
+        // A read and a write at the least.
+        for paths in [&["/api/get"][..], &["/api/put", "/api/transaction"]] {
+            let is_among = own.iter().any(|(path, ..)| paths.contains(&&**path));
+            assert!(is_among, "{mode}: {own:?}");
+        }
         for (_, parent, state) in &own {
             let parent = parent.as_deref().unwrap();
             assert!(parent.starts_with(&PARENT[..36]) && parent.ends_with("-01"));

@@ -10,6 +10,7 @@ use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use tower::{BoxError, Service};
 
 use super::trace::PassTrace;
@@ -45,7 +46,8 @@ impl KvClient {
     pub const TIMEOUT: Duration = Duration::from_secs(1);
 
     /// A client of the server at `address` (`host:port`), which waits for `timeout` at most until
-    /// an answer is complete; four times as long for a list, which may be long.
+    /// an answer is complete. A list, which may be long, may take four times as long with its
+    /// retries, and be silent for half of that: a connection that is dead does not use it all up.
     ///
     /// # Errors
     ///
@@ -54,6 +56,7 @@ impl KvClient {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout)
+            .read_timeout(timeout * 2)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(redirect::Policy::none())
             // Retries belong to those who know what may be sent twice.
@@ -113,6 +116,16 @@ impl KvClient {
         if let Some(stamp) = unless {
             request = request.header(IF_NONE_MATCH, wire::etag(stamp));
         }
+        let answer = timeout(self.list_timeout, self.listed(request, range, unless)).await;
+        answer.unwrap_or_else(|late| Err(KvError::Unavailable(late.into())))
+    }
+
+    async fn listed(
+        &self,
+        request: RequestBuilder,
+        range: Range,
+        unless: Option<Stamp>,
+    ) -> Result<KvResponse, KvError> {
         let response = request
             .send()
             .await
@@ -235,14 +248,19 @@ async fn write(request: RequestBuilder) -> Result<KvResponse, KvError> {
 
 /// What a 428 says. The body of a store without epochs says nothing.
 async fn conflict(response: reqwest::Response) -> Conflict {
-    #[derive(serde::Deserialize)]
-    struct Moved {
-        epoch: u64,
+    #[derive(Default, serde::Deserialize)]
+    struct Refusal {
+        epoch: Option<u64>,
+        #[serde(default)]
+        moved: Vec<Entry>,
     }
     let body = response.bytes().await.unwrap_or_default();
-    match serde_json::from_slice(&body) {
-        Ok(Moved { epoch }) => Conflict::Epoch { current: epoch },
-        Err(_) => Conflict::Version,
+    match serde_json::from_slice(&body).unwrap_or_default() {
+        Refusal {
+            epoch: Some(current),
+            ..
+        } => Conflict::Epoch { current },
+        Refusal { moved, .. } => Conflict::Version { moved },
     }
 }
 

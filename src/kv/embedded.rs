@@ -113,7 +113,7 @@ async fn write<B: Backend>(store: &Store<B>, write: Write) -> Result<KvResponse,
 
 fn refused(refusal: Refusal) -> KvError {
     match refusal {
-        Refusal::Version(_) => KvError::Conflict(Conflict::Version),
+        Refusal::Version(moved) => KvError::Conflict(Conflict::Version { moved }),
         Refusal::Epoch { current } => KvError::Conflict(Conflict::Epoch { current }),
         Refusal::EmptyKey | Refusal::SameKey(_) | Refusal::LastVersion(_) => {
             KvError::Invalid(refusal.to_string())

@@ -1,5 +1,7 @@
 use tower::BoxError;
 
+use super::Entry;
+
 /// A request to a store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum KvError {
@@ -19,15 +21,27 @@ pub enum KvError {
 }
 
 /// What has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Conflict {
-    /// A key has another version.
+    /// Keys have other versions.
     #[error("a key has another version")]
-    Version,
+    Version {
+        /// All the keys of the write whose version was not the one named, with what they held when it
+        /// was refused (`""` and 0 for nothing); empty where the store does not tell.
+        moved: Vec<Entry>,
+    },
     /// The store was reset.
     #[error("the store was reset; its epoch is {current}")]
     Epoch {
         /// Its epoch.
         current: u64,
     },
+}
+
+impl Conflict {
+    /// That a key has another version; the store does not tell which.
+    #[must_use]
+    pub fn somewhere() -> Self {
+        Self::Version { moved: Vec::new() }
+    }
 }

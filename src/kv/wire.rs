@@ -27,6 +27,10 @@ pub const EPOCH: &str = "kvstore-epoch";
 /// The response header with the revision.
 pub const REVISION: &str = "kvstore-revision";
 
+/// The member of a 428 with the entries that have other versions than the write named: all of them, or
+/// it is not there.
+pub const MOVED: &str = "moved";
+
 /// A put as it is sent. What is missing is empty, or 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WirePut {

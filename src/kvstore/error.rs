@@ -5,10 +5,14 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
+use serde_json::json;
 
-use crate::kv::{Conflict, KvError};
+use crate::kv::{Conflict, Entry, KvError, wire};
 use crate::telemetry::Chain;
 use crate::web::Problem;
+
+/// The most bytes of keys and values that a conflict tells; its client reads longer ones again.
+const MAX_MOVED: usize = 64 * 1024;
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -31,13 +35,26 @@ impl IntoResponse for Error {
     }
 }
 
+/// Whether `moved`, all of it, can be told.
+fn is_short(moved: &[Entry]) -> bool {
+    let bytes = moved
+        .iter()
+        .map(|entry| entry.key.len() + entry.value.len());
+    !moved.is_empty() && bytes.sum::<usize>() <= MAX_MOVED
+}
+
 fn problem(error: Error) -> Problem {
     const CONFLICT: StatusCode = StatusCode::PRECONDITION_REQUIRED;
     match error {
         Error::Invalid(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
         Error::BodyTooLarge(limit) => Problem::too_large(limit),
-        Error::Store(KvError::Conflict(Conflict::Version)) => {
-            Problem::new(CONFLICT, "A key has another version by now; read it again.")
+        Error::Store(KvError::Conflict(Conflict::Version { moved })) => {
+            let problem =
+                Problem::new(CONFLICT, "A key has another version by now; read it again.");
+            match is_short(&moved) {
+                true => problem.with(wire::MOVED, json!(moved)),
+                false => problem,
+            }
         }
         Error::Store(KvError::Conflict(Conflict::Epoch { current })) => Problem::new(
             CONFLICT,

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -14,8 +14,8 @@ use super::{Histogram, write};
 /// What becomes of transfers, and how the ledger is.
 #[derive(Debug)]
 pub struct LedgerMetrics {
-    quarantine: Handle,
-    /// Looked at when the text is written.
+    /// It and the budgets are looked at when the text is written.
+    quarantine: OnceLock<Handle>,
     budgets: Mutex<Vec<Arc<TokenBucket>>>,
     outcomes: [AtomicU64; TransferOutcome::ALL.len()],
     tries: AtomicU64,
@@ -61,19 +61,9 @@ impl TransferOutcome {
 }
 
 impl LedgerMetrics {
-    /// Of a ledger whose transfers are suspended by `quarantine`.
-    #[must_use]
-    pub fn new(quarantine: Handle) -> Self {
-        Self {
-            quarantine,
-            budgets: Mutex::default(),
-            outcomes: Default::default(),
-            tries: AtomicU64::new(0),
-            batches: Histogram::new(&SIZES),
-            open: AtomicU64::new(0),
-            oldest_open_ms: AtomicU64::new(0),
-            settled: Histogram::new(&DURATIONS),
-        }
+    /// Tells of what suspends transfers. There is one such thing.
+    pub fn watch_quarantine(&self, quarantine: &Handle) {
+        self.quarantine.get_or_init(|| quarantine.clone());
     }
 
     /// Tells of a budget of retries, too.
@@ -112,11 +102,31 @@ impl LedgerMetrics {
         self.settled.observe_duration(took);
     }
 
+    fn is_quarantined(&self) -> bool {
+        let quarantine = self.quarantine.get();
+        quarantine.is_some_and(|quarantine| quarantine.reason().is_some())
+    }
+
     /// Retries that are left in the budget that has the fewest.
     fn retries_left(&self) -> f64 {
         let budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let left = budgets.iter().map(|budget| budget.left());
         left.reduce(f64::min).unwrap_or_default()
+    }
+}
+
+impl Default for LedgerMetrics {
+    fn default() -> Self {
+        Self {
+            quarantine: OnceLock::new(),
+            budgets: Mutex::default(),
+            outcomes: Default::default(),
+            tries: AtomicU64::new(0),
+            batches: Histogram::new(&SIZES),
+            open: AtomicU64::new(0),
+            oldest_open_ms: AtomicU64::new(0),
+            settled: Histogram::new(&DURATIONS),
+        }
     }
 }
 
@@ -168,7 +178,7 @@ impl Collector for LedgerMetrics {
             encoder,
             "quarantined",
             "Whether every transfer is refused, since the ledger is suspect",
-            f64::from(u8::from(self.quarantine.reason().is_some())),
+            f64::from(u8::from(self.is_quarantined())),
         )?;
         write::histogram(
             encoder,

@@ -41,7 +41,7 @@ impl Adjust {
         step.posting.tries_again();
         for _ in 1..AT_ONCE {
             match self.once(step).await {
-                Err(Cause::Store(KvError::Conflict(Conflict::Version))) => {}
+                Err(Cause::Store(KvError::Conflict(Conflict::Version { .. }))) => {}
                 other => return other,
             }
         }
@@ -101,7 +101,7 @@ impl Adjust {
             if receiver.epoch != sender.epoch {
                 // One of them is from before a reset.
                 parties.forget();
-                return Err(KvError::Conflict(Conflict::Version).into());
+                return Err(KvError::Conflict(Conflict::somewhere()).into());
             }
             if receiver.cell.changed(-amount).is_none() {
                 // It may be long ago that it was so.
@@ -110,7 +110,7 @@ impl Adjust {
         }
         if sender.cell.changed(amount).is_none() {
             in_range(&parties.sender.look().await?, amount, &parties.sender)?;
-            return Err(KvError::Conflict(Conflict::Version).into());
+            return Err(KvError::Conflict(Conflict::somewhere()).into());
         }
         if sender.cell.outbox.len() >= cell::OUTBOX {
             parties.sender.forget();
@@ -123,7 +123,7 @@ impl Adjust {
         let credited = in_range(&sender, amount, &parties.sender)?;
         let credited = credited.sending(posting.id, &posting.transfer);
         match parties.sender.put(&sender, credited).await {
-            Err(Cause::Store(KvError::Conflict(Conflict::Version)))
+            Err(Cause::Store(KvError::Conflict(Conflict::Version { .. })))
                 if !self.rules.conflict_is_doubt =>
             {
                 Ok(Standing::Never)
@@ -186,7 +186,7 @@ impl Adjust {
                 let Some(cell) = receiver.cell.changed(-amount) else {
                     // It may be long ago that it was so.
                     in_range(&parties.receiver.look().await?, -amount, &parties.receiver)?;
-                    return Err(KvError::Conflict(Conflict::Version).into());
+                    return Err(KvError::Conflict(Conflict::somewhere()).into());
                 };
                 posting.sends_debit();
                 (cell, Standing::Made)
@@ -203,11 +203,11 @@ impl Adjust {
         let create = record::create(posting.id, &posting.transfer, outcome);
         match self.kv.put(create, posting.epoch()).await {
             Ok(_) => Ok(Standing::Made),
-            Err(KvError::Conflict(Conflict::Version)) => {
+            Err(KvError::Conflict(Conflict::Version { .. })) => {
                 match record::read(&self.kv, posting.id).await?.0 {
                     Some(recorded) if recorded == outcome => Ok(Standing::Made),
                     Some(_) => Err(Cause::Contradiction),
-                    None => Err(KvError::Conflict(Conflict::Version).into()),
+                    None => Err(KvError::Conflict(Conflict::somewhere()).into()),
                 }
             }
             Err(KvError::Conflict(Conflict::Epoch { .. })) => Err(Cause::Reset),
@@ -318,7 +318,7 @@ fn same_ledger(step: &Step, sight: &Sight, place: &Held) -> Result<(), Cause> {
 fn another_ledger(step: &Step, sight: &Sight, place: &Held) -> Cause {
     if sight.epoch < step.posting.epoch() {
         place.forget();
-        KvError::Conflict(Conflict::Version).into()
+        KvError::Conflict(Conflict::somewhere()).into()
     } else {
         Cause::Reset
     }

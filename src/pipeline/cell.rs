@@ -128,13 +128,18 @@ impl Cell {
 
     /// The same with the balance changed by `delta`, or `None` where that leaves ±[`MAX_BALANCE`].
     pub(super) fn changed(&self, delta: i64) -> Option<Self> {
+        Some(Self {
+            balance: self.balance_after(delta)?,
+            ..self.unsealed()
+        })
+    }
+
+    /// The balance changed by `delta`, or `None` where that leaves ±[`MAX_BALANCE`].
+    pub(super) fn balance_after(&self, delta: i64) -> Option<i64> {
         let balance = self.balance.checked_add(delta)?;
         (-MAX_BALANCE..=MAX_BALANCE)
             .contains(&balance)
-            .then(|| Self {
-                balance,
-                ..self.unsealed()
-            })
+            .then_some(balance)
     }
 
     /// The same with `transfer` in the outbox.

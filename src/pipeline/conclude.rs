@@ -1,13 +1,17 @@
+use std::convert::Infallible;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 
+use super::batch::Batch;
 use super::error::{Cause, Failed};
 use super::posting::Posting;
 use super::record::{self, Outcome};
+use super::rules::Rules;
 use super::underway::Underway;
 use crate::kv::{Conflict, Kv, KvError};
 
@@ -16,23 +20,41 @@ use crate::kv::{Conflict, Kv, KvError};
 pub(super) struct ConcludeLayer {
     kv: Kv,
     underway: Arc<Underway>,
+    rules: Rules,
 }
 
-/// Gives a transfer up in a way that leaves no doubt, where that is possible.
+/// Sees the transfers of a batch through: those that cannot be made are parted from the others, and
+/// given up in a way that leaves no doubt, where that is possible.
 ///
-/// A write whose outcome is not known may still arrive. A tombstone under the id of the transfer
-/// (its record, saying that it was not made) keeps it out: if the tombstone wins, the transfer was
-/// not made and never will be; if it loses, the record that was there first tells.
+/// A write whose outcome is not known may still arrive. A tombstone under the id of a transfer
+/// (its record, saying that it was not made) keeps it out, and all that was to be made with it: if
+/// the tombstone wins, nothing of it was made and never will be; if it loses, the record that was
+/// there first tells.
 #[derive(Clone, Debug)]
 pub(super) struct Conclude<S> {
     inner: S,
     kv: Kv,
     underway: Arc<Underway>,
+    rules: Rules,
+}
+
+/// What became of a batch for which no more attempts are made.
+enum Standing {
+    /// It was made.
+    Made,
+    /// It was not made, and never will be.
+    KeptOut,
+    /// It may have been made, or may yet be.
+    Doubtful,
 }
 
 impl ConcludeLayer {
-    pub(super) fn new(kv: Kv, underway: Arc<Underway>) -> Self {
-        Self { kv, underway }
+    pub(super) fn new(kv: Kv, underway: Arc<Underway>, rules: Rules) -> Self {
+        Self {
+            kv,
+            underway,
+            rules,
+        }
     }
 }
 
@@ -44,63 +66,126 @@ impl<S> Layer<S> for ConcludeLayer {
             inner,
             kv: self.kv.clone(),
             underway: Arc::clone(&self.underway),
+            rules: self.rules,
         }
     }
 }
 
-impl<S> Service<Posting> for Conclude<S>
+type Ended = Result<(), Failed>;
+
+impl<S> Conclude<S>
 where
-    S: Service<Posting, Response = (), Error = Cause>,
-    S::Future: Send + 'static,
+    S: Service<Batch, Response = (), Error = Cause>,
 {
-    type Response = ();
-    type Error = Failed;
-    type Future = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failed>> {
-        self.inner.poll_ready(cx).map_err(Failed::certain)
-    }
-
-    fn call(&mut self, posting: Posting) -> Self::Future {
-        let kv = self.kv.clone();
-        let attempts = self.inner.call(posting.clone());
-        let in_hand = self.underway.take(&posting);
-        Box::pin(async move {
-            let ended = match attempts.await {
-                Ok(()) => {
-                    posting.end(Outcome::Done);
-                    Ok(())
+    async fn see_through(mut self, postings: Vec<Posting>) -> Vec<Ended> {
+        let mut in_hand: Vec<_> = postings.iter().map(|p| self.underway.take(p)).collect();
+        let mut ended: Vec<Ended> = Vec::new();
+        ended.resize_with(postings.len(), || Ok(()));
+        let mut open: Vec<usize> = (0..postings.len()).collect();
+        while !open.is_empty() {
+            let batch = Batch::new(open.iter().map(|&at| postings[at].clone()).collect());
+            let (standing, given_up) = self.bring_to_an_end(&batch).await;
+            let (mut others, mut given_up) = (Vec::new(), given_up.into_iter().peekable());
+            for (place, at) in mem::take(&mut open).into_iter().enumerate() {
+                let posting = &postings[at];
+                let cause = given_up.next_if(|(given_up, _)| *given_up == place);
+                match (&standing, cause) {
+                    (Standing::Made, _) => posting.end(Outcome::Done),
+                    (Standing::Doubtful, cause) => {
+                        // The tombstone may arrive late: whoever takes it up again must not begin
+                        // it anew.
+                        posting.answer();
+                        ended[at] = Err(Failed::in_doubt(
+                            cause.map_or_else(|| Cause::Parted.into(), |(_, cause)| cause),
+                        ));
+                    }
+                    (Standing::KeptOut, Some((_, cause))) => {
+                        posting.end(Outcome::Undone);
+                        ended[at] = Err(Failed::certain(cause));
+                    }
+                    (Standing::KeptOut, None) => others.push(at),
                 }
-                Err(cause @ Cause::Undone) => Err(Failed::certain(cause)),
-                Err(cause) if posting.was_sent() => conclude(&kv, &posting, cause).await,
-                Err(cause) => Err(Failed::certain(cause)),
-            };
+            }
+            open = others;
+        }
+        for (in_hand, ended) in in_hand.iter_mut().zip(&ended) {
             // What is in doubt is looked after later.
-            if let Some(in_hand) = in_hand
+            if let Some(in_hand) = in_hand.take()
                 && !matches!(ended, Err(Failed { doubt: true, .. }))
             {
                 in_hand.finish();
             }
-            ended
-        })
+        }
+        ended
+    }
+
+    /// Makes `batch`, or finds out what became of it, and whom of it to give up why, in their order.
+    async fn bring_to_an_end(&mut self, batch: &Batch) -> (Standing, Vec<(usize, Arc<Cause>)>) {
+        let made = match self.inner.ready().await {
+            Ok(inner) => inner.call(batch.clone()).await,
+            Err(cause) => Err(cause),
+        };
+        let Err(cause) = made else {
+            return (Standing::Made, Vec::new());
+        };
+        let given_up = batch.given_up(cause);
+        let standing = match batch.may_land() && self.rules.seal_before_not_applied {
+            true => keep_out(&self.kv, batch, &given_up).await,
+            false => Standing::KeptOut,
+        };
+        if matches!(standing, Standing::KeptOut) {
+            batch.cannot_land();
+        }
+        (standing, given_up)
     }
 }
 
-async fn conclude(kv: &Kv, posting: &Posting, cause: Cause) -> Result<(), Failed> {
-    // The tombstone may arrive late: whoever takes it up again must not begin it anew.
-    posting.answer();
-    let tombstone = record::create(posting.id, &posting.transfer, Outcome::Undone);
+impl<S> Service<Vec<Posting>> for Conclude<S>
+where
+    S: Service<Batch, Response = (), Error = Cause> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+{
+    type Response = Vec<Ended>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Vec<Ended>, Infallible>> + Send>>;
+
+    /// Readiness is asked for each batch.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, postings: Vec<Posting>) -> Self::Future {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.see_through(postings).await) })
+    }
+}
+
+/// Sees to it that `batch` is not made as it is, by tombstones of those who are given up.
+async fn keep_out(kv: &Kv, batch: &Batch, given_up: &[(usize, Arc<Cause>)]) -> Standing {
+    let given_up = given_up.iter().map(|(at, _)| &batch.postings()[*at]);
+    let Some(one) = given_up.clone().next() else {
+        return Standing::Doubtful;
+    };
     // In the epoch of the first write: a reset since then has left nothing to find out by.
-    match kv.put(tombstone, posting.epoch()).await {
-        Ok(_) => Err(Failed::certain(cause)),
-        Err(KvError::Conflict(Conflict::Version)) => match record::read(kv, posting.id).await {
-            Ok((Some(Outcome::Done), _)) => {
-                posting.end(Outcome::Done);
-                Ok(())
-            }
-            Ok((Some(Outcome::Undone), _)) => Err(Failed::certain(cause)),
-            Ok((None, _)) | Err(_) => Err(Failed::in_doubt(cause)),
+    let epoch = one.epoch();
+    let mut tombstones = Vec::new();
+    for posting in given_up {
+        // The tombstone may arrive late: whoever takes it up again must not begin it anew.
+        posting.answer();
+        tombstones.push(record::create(
+            posting.id,
+            &posting.transfer,
+            Outcome::Undone,
+        ));
+    }
+    match kv.transaction(tombstones, epoch).await {
+        Ok(_) => Standing::KeptOut,
+        // All of the batch were to be made at once, and so were the tombstones: one of them tells.
+        Err(KvError::Conflict(Conflict::Version { .. })) => match record::read(kv, one.id).await {
+            Ok((Some(Outcome::Done), _)) => Standing::Made,
+            Ok((Some(Outcome::Undone), _)) => Standing::KeptOut,
+            Ok((None, _)) | Err(_) => Standing::Doubtful,
         },
-        Err(_) => Err(Failed::in_doubt(cause)),
+        Err(_) => Standing::Doubtful,
     }
 }

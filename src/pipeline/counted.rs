@@ -12,7 +12,9 @@ pub(super) fn ended(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(
     let outcome = match ended {
         Ok(()) => TransferOutcome::Done,
         Err(failed) if failed.doubt => TransferOutcome::Unknown,
-        Err(failed) if matches!(failed.cause, Cause::OutOfRange { .. }) => TransferOutcome::Refused,
+        Err(failed) if matches!(*failed.cause, Cause::OutOfRange { .. }) => {
+            TransferOutcome::Refused
+        }
         Err(_) => TransferOutcome::NotApplied,
     };
     count(metrics, posting, outcome);

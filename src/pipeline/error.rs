@@ -69,6 +69,8 @@ pub(super) enum Cause {
     Late,
     #[error("the ledger was reset")]
     Reset,
+    #[error("it was to be made together with others of which one cannot be")]
+    Parted,
     #[error("the store says contradictory things of the transfer")]
     Contradiction,
     #[error("an attempt took too long")]
@@ -90,6 +92,7 @@ impl Cause {
             | Self::Undone
             | Self::Late
             | Self::Reset
+            | Self::Parted
             | Self::Contradiction => Class::Done,
         }
     }
@@ -116,23 +119,26 @@ impl Cause {
 #[error("{cause}")]
 pub(super) struct Failed {
     #[source]
-    pub(super) cause: Cause,
+    pub(super) cause: Arc<Cause>,
     /// Whether it may have been made all the same, or may yet be.
     pub(super) doubt: bool,
 }
 
 impl Failed {
     /// It was not made, and never will be.
-    pub(super) fn certain(cause: Cause) -> Self {
+    pub(super) fn certain(cause: impl Into<Arc<Cause>>) -> Self {
         Self {
-            cause,
+            cause: cause.into(),
             doubt: false,
         }
     }
 
     /// It may have been made.
-    pub(super) fn in_doubt(cause: Cause) -> Self {
-        Self { cause, doubt: true }
+    pub(super) fn in_doubt(cause: impl Into<Arc<Cause>>) -> Self {
+        Self {
+            cause: cause.into(),
+            doubt: true,
+        }
     }
 }
 
@@ -160,8 +166,8 @@ impl TransferError {
     }
 
     fn from_failed(Failed { cause, doubt }: Failed, id: Uuid) -> Self {
-        match cause {
-            cause if doubt => Self::Unknown {
+        match &*cause {
+            _ if doubt => Self::Unknown {
                 id,
                 cause: cause.into(),
             },
@@ -171,7 +177,7 @@ impl TransferError {
             Cause::Unreadable { person } => Self::Unreadable {
                 person: person.to_string(),
             },
-            cause => Self::NotApplied {
+            _ => Self::NotApplied {
                 id,
                 cause: cause.into(),
             },

@@ -3,7 +3,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::time::Instant;
 use tower::{Layer, Service};
 use tracing::Instrument;
 
@@ -56,24 +55,62 @@ where
     }
 
     fn call(&mut self, posting: Posting) -> Self::Future {
-        let (begun, metrics) = (Instant::now(), Arc::clone(&self.metrics));
         let ending = self.inner.call(posting.clone());
+        let metrics = Arc::clone(&self.metrics);
         let logged = async move {
             let ended = ending.await;
-            log(&posting, &ended, begun);
-            counted::ended(&metrics, &posting, &ended);
+            end(&metrics, &posting, &ended);
             ended
         };
         Box::pin(telemetry::carried(logged.in_current_span()))
     }
 }
 
-fn log(posting: &Posting, ended: &Result<(), Failed>, begun: Instant) {
+impl<S> Service<Vec<Posting>> for Logged<S>
+where
+    S: Service<Vec<Posting>, Response = Vec<Result<(), Failed>>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, postings: Vec<Posting>) -> Self::Future {
+        self.metrics.observe_batch(postings.len());
+        // The store is asked on behalf of one request, or of none in particular.
+        let request = match &*postings {
+            [posting] => posting.request.clone(),
+            _ => None,
+        };
+        let ending = self.inner.call(postings.clone());
+        let metrics = Arc::clone(&self.metrics);
+        let logged = async move {
+            let ended = ending.await?;
+            for (posting, ended) in postings.iter().zip(&ended) {
+                telemetry::enter(posting.request.clone(), || end(&metrics, posting, ended));
+            }
+            Ok(ended)
+        };
+        Box::pin(telemetry::within(request, logged))
+    }
+}
+
+fn end(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(), Failed>) {
+    log(posting, ended);
+    counted::ended(metrics, posting, ended);
+}
+
+fn log(posting: &Posting, ended: &Result<(), Failed>) {
+    let _request = posting.span.enter();
     let (id, steps, tries) = (posting.id, posting.steps(), posting.tries());
-    let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let ms = u64::try_from(posting.since.elapsed().as_millis()).unwrap_or(u64::MAX);
     match ended {
         Ok(()) => tracing::debug!(%id, steps, tries, ms, "a transfer was made"),
-        Err(failed) if !failed.doubt && matches!(failed.cause, Cause::OutOfRange { .. }) => {
+        Err(failed) if !failed.doubt && matches!(*failed.cause, Cause::OutOfRange { .. }) => {
             tracing::debug!(%id, steps, tries, ms, "a transfer was refused");
         }
         Err(failed) if !failed.doubt => {

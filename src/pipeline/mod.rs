@@ -1,17 +1,20 @@
 //! What becomes of a transfer: layers around the store, on one page.
 //!
 //! ```text
-//! Ledger::transfer ─► Quarantine ─► Timeout ─► LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
-//!     transaction:    Conclude ─► Retry ─► BothTurns ─► Timeout ─► Transaction ────────► KvService
-//!     saga:           Saga (Compensate) ─► Retry ─► Turns ─► Timeout ─► Adjust ────────► KvService
+//! Ledger::transfer ─► Quarantine ─► Timeout ─►
+//!     transaction:    Batch ─► Logged ─► Conclude ─► Retry ─► Timeout ─► Transaction ──► KvService
+//!     saga:           LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
+//!                     Saga (Compensate) ─► Retry ─► Turns ─► Timeout ─► Adjust ────────► KvService
 //! Ledger::snapshot ─► Reader (one list, cached by the store's stamp) ──────────────────► KvService
 //! Ledger::tend     ─► Sweeper (finishes what was left open), Fuse (quarantine) ────────► both
 //! ```
 
 mod adjust;
+mod batch;
 mod cell;
 mod conclude;
 mod counted;
+mod draft;
 mod error;
 mod fuse;
 mod logged;
@@ -21,6 +24,7 @@ mod posting;
 mod reader;
 mod record;
 mod recover;
+mod remembered;
 mod repair;
 mod rules;
 mod saga;
@@ -33,6 +37,7 @@ mod underway;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resilient::batch::{BatchLayer, Limits};
 use resilient::detach::{DetachLayer, Tracker};
 use resilient::quarantine::{Handle, QuarantineLayer};
 use resilient::retry::{Backoff, Policy, TokenBucket};
@@ -57,7 +62,6 @@ use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
 use conclude::ConcludeLayer;
-use error::Failed;
 use fuse::Fuse;
 use logged::LoggedLayer;
 use patience::chance;
@@ -68,16 +72,23 @@ use recover::Sweeper;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use transaction::Transaction;
-use turns::{BothTurnsLayer, TurnsLayer};
+use turns::TurnsLayer;
 use underway::Underway;
+
+/// How many transfers one transaction makes at the most: each needs three puts, and a `kvstore` takes
+/// 1,024.
+const TOGETHER: usize = 341;
 
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
+/// What makes transfers.
+type Transfers = BoxCloneSyncService<Posting, (), BoxError>;
+
 /// The ledger of a group, in a store. Clones are the same ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    transfers: BoxCloneSyncService<Posting, (), BoxError>,
+    transfers: Transfers,
     reader: Arc<Reader>,
     saga: Saga,
     places: Arc<Places>,
@@ -100,7 +111,8 @@ pub enum Status {
 }
 
 impl Ledger {
-    /// A ledger whose transfers are one transaction each. `running` counts the transfers under way.
+    /// A ledger whose transfers are made in transactions: those that wait for the one that is under
+    /// way are made together in the next. `running` counts what is under way.
     #[must_use]
     pub fn transactional(store: KvService, mut options: Options, running: Tracker) -> Self {
         // The rest of the client's waiting is for the tombstone.
@@ -115,14 +127,23 @@ impl Ledger {
             ..
         } = options.patience;
         let kv = Kv::new(store.clone());
-        let places = Arc::new(Places::new(kv.clone()));
         let underway = Arc::new(Underway::default());
         let budget = budget(&options);
-        let spent = Arc::clone(&budget);
+        let metrics = Arc::<LedgerMetrics>::default();
+        metrics.watch_budget(&budget);
         let transfers = ServiceBuilder::new()
+            // Says no at once when too many wait. From here on a client that hangs up, once its
+            // transfer was sent, cannot cut it in half.
+            .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
+            // What became of each is told here, since above nobody may be waiting any more.
+            .layer(LoggedLayer::new(Arc::clone(&metrics)))
             // When the tries are used up: makes certain that it will not happen, or says unknown.
-            .layer(ConcludeLayer::new(kv.clone(), Arc::clone(&underway)))
-            // Reads again, decides again; conflicts at once, errors after a while.
+            .layer(ConcludeLayer::new(
+                kv.clone(),
+                Arc::clone(&underway),
+                options.rules,
+            ))
+            // Decides again; conflicts at once, errors after a while.
             .layer(RetryLayer::new(
                 Policy::with_random(
                     ByCause,
@@ -132,42 +153,48 @@ impl Ledger {
                 )
                 .budget(budget),
             ))
-            // One after the other, where they are of the same cells.
-            .layer(BothTurnsLayer::new(Arc::clone(&places)))
             // A try that hangs is one that failed.
             .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
-            // One attempt: read both, decide, write both and the record at once.
-            .service(Transaction::new(kv));
-        let ledger = Self::new(store, options, running, underway, |_| transfers);
-        ledger.metrics.watch_budget(&spent);
-        ledger
+            // One attempt: decide, write all balances and records at once.
+            .service(Transaction::new(kv, options.rules));
+        Self::new(store, options, underway, metrics, |_| {
+            BoxCloneSyncService::new(transfers)
+        })
     }
 
-    /// A ledger whose transfers are puts of single keys, for stores without transactions.
+    /// A ledger whose transfers are puts of single keys, for stores without transactions. `running`
+    /// counts what is under way.
     #[must_use]
     pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
-        Self::new(store, options, running, Arc::default(), |saga| saga)
+        let metrics = Arc::<LedgerMetrics>::default();
+        let counted = Arc::clone(&metrics);
+        Self::new(store, options, Arc::default(), metrics, |saga| {
+            let transfers = ServiceBuilder::new()
+                // Says no at once when the limit below is reached.
+                .layer(LoadShedLayer::new())
+                // From here on a client that hangs up cannot cut a transfer in half.
+                .layer(DetachLayer::new(running))
+                // Counts what really runs, whoever still waits for it.
+                .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
+                // What became of it is told here, since above nobody may be waiting any more.
+                .layer(LoggedLayer::new(counted))
+                .service(saga);
+            BoxCloneSyncService::new(transfers)
+        })
     }
 
-    fn new<S>(
+    fn new(
         store: KvService,
         options: Options,
-        running: Tracker,
         underway: Arc<Underway>,
-        transfers: impl FnOnce(Saga) -> S,
-    ) -> Self
-    where
-        S: Service<Posting, Response = (), Error = Failed, Future: Send + 'static>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-    {
+        metrics: Arc<LedgerMetrics>,
+        transfers: impl FnOnce(Saga) -> Transfers,
+    ) -> Self {
         let kv = Kv::new(store);
         let places = Arc::new(Places::new(kv.clone()));
         let quarantine = Handle::new();
         let budget = budget(&options);
-        let metrics = Arc::new(LedgerMetrics::new(quarantine.clone()));
+        metrics.watch_quarantine(&quarantine);
         metrics.watch_budget(&budget);
         let make = steps(&kv, options.patience.errors, &options, &budget);
         let take_back = steps(&kv, options.patience.undo_errors, &options, &budget);
@@ -184,14 +211,6 @@ impl Ledger {
             .layer(QuarantineLayer::new(quarantine.clone()))
             // Ends only the client's waiting: the transfer below goes on to its end.
             .layer(TimeoutLayer::new(options.patience.answer_within))
-            // Says no at once when the limit below is reached.
-            .layer(LoadShedLayer::new())
-            // From here on a client that hangs up cannot cut a transfer in half.
-            .layer(DetachLayer::new(running))
-            // Counts what really runs, whoever still waits for it.
-            .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
-            // What became of it is told here, since above nobody may be waiting any more.
-            .layer(LoggedLayer::new(Arc::clone(&metrics)))
             .service(transfers(saga.clone()));
         Self {
             transfers: BoxCloneSyncService::new(transfers),
@@ -311,6 +330,12 @@ impl Ledger {
             Arc::clone(&self.metrics),
         )
     }
+}
+
+/// How many transfers wait or are under way, and how many are made together.
+fn batches(max_in_flight: usize) -> Limits {
+    let limits = Limits::new(TOGETHER).and_then(|limits| limits.admitted(max_in_flight.max(1)));
+    limits.expect("the limits are positive")
 }
 
 /// What makes steps of transfers: tries each as `errors` allows.

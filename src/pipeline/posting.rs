@@ -2,10 +2,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
+use tracing::Span;
 use uuid::Uuid;
 
 use super::record::Outcome;
 use crate::ledger::Transfer;
+use crate::telemetry::{self, Context};
 
 /// A transfer on its way into the store. Clones are the same transfer.
 #[derive(Clone, Debug)]
@@ -15,6 +17,12 @@ pub(super) struct Posting {
     pub(super) transfer: Transfer,
     /// No attempt to make it begins later.
     pub(super) try_until: Instant,
+    /// When it was posted, or found.
+    pub(super) since: Instant,
+    /// The span of the request that brought it.
+    pub(super) span: Span,
+    /// The request that brought it, if it was one.
+    pub(super) request: Option<Arc<Context>>,
     progress: Arc<Progress>,
 }
 
@@ -48,6 +56,9 @@ impl Posting {
             id,
             transfer,
             try_until,
+            since: Instant::now(),
+            span: Span::current(),
+            request: telemetry::current(),
             progress: Arc::default(),
         }
     }
@@ -69,6 +80,9 @@ impl Posting {
             id,
             transfer,
             try_until,
+            since: Instant::now(),
+            span: Span::current(),
+            request: None,
             progress: Arc::new(progress),
         }
     }
@@ -81,7 +95,11 @@ impl Posting {
 
     /// Notes that the first write certainly had no effect, so that nothing was sent so far.
     pub(super) fn takes_back_first(&self) {
-        *self.begun() = None;
+        let mut begun = self.begun();
+        // Whoever gave it up in the meantime has said so.
+        if matches!(*begun, Some(Begun::Sent { .. })) {
+            *begun = None;
+        }
     }
 
     /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land

@@ -62,10 +62,16 @@ pub(super) async fn read(kv: &Kv, id: Uuid) -> Result<(Option<Outcome>, Option<S
     if stored.version == 0 {
         return Ok((None, stamp));
     }
-    match serde_json::from_str::<Record<'_>>(&stored.value) {
-        Ok(record) => Ok((Some(record.result), stamp)),
-        Err(_) => Err(KvError::Invalid(format!(
+    match parse(&stored.value) {
+        Some(outcome) => Ok((Some(outcome), stamp)),
+        None => Err(KvError::Invalid(format!(
             "the record of transfer {id} cannot be read"
         ))),
     }
+}
+
+/// What the value of a record says; `None` if it is none.
+pub(super) fn parse(value: &str) -> Option<Outcome> {
+    let record = serde_json::from_str::<Record<'_>>(value).ok()?;
+    Some(record.result)
 }

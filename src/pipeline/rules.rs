@@ -1,4 +1,4 @@
-/// The rules that make a transfer over two cells exact.
+/// The rules that make transfers exact.
 ///
 /// Whoever runs a ledger keeps them all ([`Rules::default`]). They can be broken, one at a time, so
 /// that a simulation can show that it would notice.
@@ -17,7 +17,7 @@ pub struct Rules {
     pub retire_before_prune: bool,
     /// A transfer is undone only when its debit cannot be made any more.
     pub fence_before_undo: bool,
-    /// *Not applied* is said only when a put has made it so.
+    /// *Not applied* is said only when a put has made it so (a seal, a tombstone).
     pub seal_before_not_applied: bool,
     /// A put that was refused for its version may be the second arrival of one that was made.
     pub conflict_is_doubt: bool,

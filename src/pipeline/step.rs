@@ -6,6 +6,7 @@ use resilient::compensate;
 use resilient::retry::{Class, Classify};
 use tokio::time::Instant;
 
+use super::batch::Batch;
 use super::error::Cause;
 use super::places::{Held, Places};
 use super::posting::Posting;
@@ -137,12 +138,12 @@ impl<Answer> Classify<Step, Answer, Cause> for ByCause {
     }
 }
 
-impl<Answer> Classify<Posting, Answer, Cause> for ByCause {
-    fn classify(&self, _: &Posting, result: &Result<Answer, Cause>) -> Class {
+impl<Answer> Classify<Batch, Answer, Cause> for ByCause {
+    fn classify(&self, _: &Batch, result: &Result<Answer, Cause>) -> Class {
         result.as_ref().map_or_else(Cause::class, |_| Class::Done)
     }
 
-    fn deadline(&self, posting: &Posting) -> Option<Instant> {
-        Some(posting.try_until)
+    fn deadline(&self, batch: &Batch) -> Option<Instant> {
+        batch.deadline()
     }
 }

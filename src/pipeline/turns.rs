@@ -1,14 +1,11 @@
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::timeout_at;
 use tower::{Layer, Service, ServiceExt};
 
 use super::error::Cause;
-use super::places::Places;
-use super::posting::Posting;
 use super::step::Step;
 
 /// Puts [`Turns`] around what makes one attempt.
@@ -60,68 +57,6 @@ where
             };
             let answer = inner.oneshot(step).await;
             drop(turn);
-            answer
-        })
-    }
-}
-
-/// Puts [`BothTurns`] around what makes one attempt at a whole transfer.
-#[derive(Clone, Debug)]
-pub(super) struct BothTurnsLayer {
-    places: Arc<Places>,
-}
-
-/// The same as [`Turns`] for a transfer that changes both cells at once. The turns are waited for in an
-/// order that is the same for all.
-#[derive(Clone, Debug)]
-pub(super) struct BothTurns<S> {
-    inner: S,
-    places: Arc<Places>,
-}
-
-impl BothTurnsLayer {
-    pub(super) fn new(places: Arc<Places>) -> Self {
-        Self { places }
-    }
-}
-
-impl<S> Layer<S> for BothTurnsLayer {
-    type Service = BothTurns<S>;
-
-    fn layer(&self, inner: S) -> BothTurns<S> {
-        BothTurns {
-            inner,
-            places: Arc::clone(&self.places),
-        }
-    }
-}
-
-impl<S> Service<Posting> for BothTurns<S>
-where
-    S: Service<Posting, Error = Cause, Future: Send> + Clone + Send + 'static,
-{
-    type Response = S::Response;
-    type Error = Cause;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, Cause>> + Send>>;
-
-    /// Readiness is asked when its turn has come.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, posting: Posting) -> Self::Future {
-        let inner = self.inner.clone();
-        let transfer = &posting.transfer;
-        let mut held = [transfer.sender(), transfer.receiver()]
-            .map(|person| self.places.hold(person.to_shared()));
-        held.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-        Box::pin(async move {
-            let both = async { (held[0].turn.lock().await, held[1].turn.lock().await) };
-            let turns = timeout_at(posting.try_until, both)
-                .await
-                .map_err(|_| Cause::Late)?;
-            let answer = inner.oneshot(posting).await;
-            drop(turns);
             answer
         })
     }

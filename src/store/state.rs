@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use super::{Fault, Key, Put, Snapshot, Stamp, Versioned};
+use super::{Entry, Fault, Key, Put, Snapshot, Stamp, Versioned};
 
 /// A write to the store: all of it happens, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,9 +23,9 @@ pub enum Write {
 /// Why a write was not made. Nothing was changed by it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A key has another version by now.
-    #[error("the version of {0:?} is another one by now")]
-    Version(Key),
+    /// Keys have other versions by now: all of those, and what they hold (`""` and 0 for none).
+    #[error("keys have other versions by now: {}", .0.len())]
+    Version(Vec<Entry>),
     /// The store was reset since the versions were read.
     #[error("the store was reset: its epoch is {current} by now")]
     Epoch {
@@ -82,9 +82,9 @@ impl<S: Snapshot> Draft<S> {
         if let Err(refusal) = well_formed(puts).and_then(|()| self.accepts(epoch)) {
             return Ok(Err(refusal));
         }
-        for put in puts {
+        for (at, put) in puts.iter().enumerate() {
             if self.version(&put.key)? != put.version {
-                return Ok(Err(Refusal::Version(Arc::clone(&put.key))));
+                return Ok(Err(Refusal::Version(self.moved(&puts[at..])?)));
             }
         }
         for put in puts {
@@ -114,6 +114,25 @@ impl<S: Snapshot> Draft<S> {
             Some(epoch) if epoch != current => Err(Refusal::Epoch { current }),
             _ => Ok(()),
         }
+    }
+
+    /// What has moved since the versions of `puts` were read.
+    fn moved(&self, puts: &[Put]) -> Result<Vec<Entry>, Fault> {
+        let mut moved = Vec::new();
+        for Put { key, version, .. } in puts {
+            let current = match self.changes.rows.get(key) {
+                Some(changed) => changed.clone(),
+                None => self.base.get(key)?,
+            };
+            if current.version != *version {
+                moved.push(Entry {
+                    key: Arc::clone(key),
+                    value: current.value,
+                    version: current.version,
+                });
+            }
+        }
+        Ok(moved)
     }
 
     fn version(&self, key: &str) -> Result<u64, Fault> {

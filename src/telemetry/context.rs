@@ -70,20 +70,20 @@ pub fn current() -> Option<Arc<Context>> {
     CURRENT.try_with(Option::clone).ok().flatten()
 }
 
+/// Work that is done for a request, or for none.
+pub type Within<W> = TaskLocalFuture<Option<Arc<Context>>, W>;
+
 /// `work`, which is done in `context` wherever it is polled.
-pub fn within<W: Future>(
-    context: Arc<Context>,
-    work: W,
-) -> TaskLocalFuture<Option<Arc<Context>>, W> {
-    CURRENT.scope(Some(context), work)
+pub fn within<W: Future>(context: Option<Arc<Context>>, work: W) -> Within<W> {
+    CURRENT.scope(context, work)
 }
 
 /// What `work` returns, which is done in `context`.
-pub fn enter<T>(context: Arc<Context>, work: impl FnOnce() -> T) -> T {
-    CURRENT.sync_scope(Some(context), work)
+pub fn enter<T>(context: Option<Arc<Context>>, work: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(context, work)
 }
 
 /// `work` for the request that this task works for, on whatever task it will be done.
-pub fn carried<W: Future>(work: W) -> TaskLocalFuture<Option<Arc<Context>>, W> {
+pub fn carried<W: Future>(work: W) -> Within<W> {
     CURRENT.scope(current(), work)
 }

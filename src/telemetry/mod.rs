@@ -10,7 +10,7 @@ use std::{fmt, io};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{self, JsonFields};
 
-pub use context::{Context, Id, carried, current, enter, within};
+pub use context::{Context, Id, Within, carried, current, enter, within};
 pub use trace::Trace;
 
 use line::Lines;

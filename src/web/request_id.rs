@@ -9,14 +9,13 @@ use std::task::{Context as TaskContext, Poll, ready};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
-use tokio::task::futures::TaskLocalFuture;
 use tower::{Layer, Service};
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
 use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, TraceLayer};
 use tracing::{Level, Span};
 use uuid::Uuid;
 
-use crate::telemetry::{self, Context, Id, Trace};
+use crate::telemetry::{self, Context, Id, Trace, Within};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -61,9 +60,9 @@ where
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let headers = request.headers();
         let context = Arc::new(Context::new(id(headers), trace(headers)));
-        let answering = telemetry::enter(Arc::clone(&context), || self.inner.call(request));
+        let answering = telemetry::enter(Some(Arc::clone(&context)), || self.inner.call(request));
         Answering {
-            answering: telemetry::within(Arc::clone(&context), answering),
+            answering: telemetry::within(Some(Arc::clone(&context)), answering),
             context,
         }
     }
@@ -73,7 +72,7 @@ pin_project! {
     /// An answer that will repeat the id of its request.
     pub(super) struct Answering<F> {
         #[pin]
-        answering: TaskLocalFuture<Option<Arc<Context>>, F>,
+        answering: Within<F>,
         context: Arc<Context>,
     }
 }

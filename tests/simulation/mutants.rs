@@ -1,8 +1,8 @@
-//! Each rule of a transfer over two cells is needed: broken, it is found out.
+//! Each rule that makes transfers exact is needed: broken, it is found out.
 
 use splitdim::pipeline::Rules;
 
-use super::replica::Kind::{Saga, Transaction};
+use super::replica::Kind::{self, Saga, Transaction};
 use super::schedule::{Setup, own_store, run};
 
 /// Schedules until a broken rule must have been found out.
@@ -48,13 +48,29 @@ fn a_conflict_that_is_taken_for_a_refusal_is_found_out() {
     found_out(|rules| rules.conflict_is_doubt = false);
 }
 
+#[test]
+fn a_batch_that_is_given_up_without_a_tombstone_is_found_out() {
+    found_out_among([Transaction; 3], |rules| {
+        rules.seal_before_not_applied = false;
+    });
+}
+
+#[test]
+fn a_batch_whose_records_are_there_and_that_is_taken_for_refused_is_found_out() {
+    found_out_among([Transaction; 3], |rules| rules.conflict_is_doubt = false);
+}
+
 fn found_out(break_one: impl Fn(&mut Rules)) {
+    found_out_among([Saga, Transaction, Saga], break_one);
+}
+
+fn found_out_among(kinds: [Kind; 3], break_one: impl Fn(&mut Rules)) {
     let mut rules = Rules::default();
     break_one(&mut rules);
     assert_ne!(rules, Rules::default());
     let violation = (0..SEEDS).find_map(|seed| {
         let setup = Setup {
-            kinds: [Saga, Transaction, Saga],
+            kinds,
             rules,
             crashes: seed % 2 == 0,
             resets: false,

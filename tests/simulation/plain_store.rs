@@ -57,7 +57,9 @@ fn write(keys: &mut BTreeMap<Key, Versioned>, put: Put) -> Result<KvResponse, Kv
     match keys.get_mut(&put.key) {
         // The first fault: what is stored already is answered before the version is looked at.
         Some(stored) if stored.value == put.value => done,
-        Some(stored) if stored.version != put.version => Err(KvError::Conflict(Conflict::Version)),
+        Some(stored) if stored.version != put.version => {
+            Err(KvError::Conflict(Conflict::somewhere()))
+        }
         Some(stored) => {
             stored.value = put.value;
             stored.version += 1;

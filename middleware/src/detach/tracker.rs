@@ -28,7 +28,7 @@ impl Tracker {
         self.tasks.wait().await;
     }
 
-    pub(super) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {

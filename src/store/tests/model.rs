@@ -8,7 +8,7 @@ use proptest::test_runner::{TestCaseResult, TestRunner};
 use tempfile::TempDir;
 
 use super::{
-    Backend, Disk, Entry, Put, Range, Refusal, Snapshot, Stamp, Store, Write, WriteError,
+    Backend, Disk, Entry, Put, Range, Refusal, Snapshot, Stamp, Store, Write, WriteError, entry,
     everything, with_store, write_at_once,
 };
 use crate::store::Memory;
@@ -115,11 +115,17 @@ impl Model {
             let current = self.epoch;
             return Err(Refusal::Epoch { current });
         }
-        if let Some(put) = puts
+        let moved = puts
             .iter()
-            .find(|put| put.version != self.version(&put.key))
-        {
-            return Err(Refusal::Version(put.key.clone()));
+            .filter(|put| put.version != self.version(&put.key));
+        let moved: Vec<_> = moved
+            .map(|put| {
+                let held = self.rows.get(&*put.key).cloned().unwrap_or_default();
+                entry(&put.key, &held.0, held.1)
+            })
+            .collect();
+        if !moved.is_empty() {
+            return Err(Refusal::Version(moved));
         }
         for put in puts {
             let row = (put.value.to_string(), put.version + 1);

@@ -18,9 +18,12 @@ fn a_put_of_the_value_that_is_there_needs_the_version_that_is_there() {
         .await;
         let [first, second] = answers.try_into().unwrap();
         assert!(first.is_ok());
-        assert_eq!(refusal(second), Refusal::Version("anna".into()));
+        assert_eq!(
+            refusal(second),
+            Refusal::Version(vec![entry("anna", "6", 2)])
+        );
         let late = store.write(puts([put("anna", "6", 1)])).await;
-        assert_eq!(refusal(late), Refusal::Version("anna".into()));
+        assert_eq!(refusal(late), Refusal::Version(vec![entry("anna", "6", 2)]));
         assert_eq!(everything(&*store.snapshot()), [entry("anna", "6", 2)]);
     });
 }
@@ -43,15 +46,40 @@ fn a_missing_key_takes_no_version_but_0() {
     in_memory(async |store| {
         for version in [1, 2, 7, u64::MAX - 1] {
             let answer = store.write(puts([put("anna", "5", version)])).await;
-            assert_eq!(refusal(answer), Refusal::Version("anna".into()));
+            assert_eq!(
+                refusal(answer),
+                Refusal::Version(vec![entry("anna", "", 0)])
+            );
         }
         let pair = puts([put("berta", "1", 0), put("anna", "5", 1)]);
         assert_eq!(
             refusal(store.write(pair).await),
-            Refusal::Version("anna".into())
+            Refusal::Version(vec![entry("anna", "", 0)])
         );
         assert_eq!(everything(&*store.snapshot()), []);
         store.write(puts([put("anna", "5", 0)])).await.unwrap();
+    });
+}
+
+#[test]
+fn a_refusal_tells_all_that_has_moved_and_nothing_else() {
+    in_memory(async |store| {
+        let all = ["anna", "berta", "carl"].map(|key| put(key, "1", 0));
+        store.write(puts(all)).await.unwrap();
+        store.write(puts([put("berta", "2", 1)])).await.unwrap();
+        let late = puts([
+            put("anna", "9", 0),
+            put("berta", "9", 1),
+            put("carl", "9", 1),
+            put("dora", "9", 1),
+            put("emil", "9", 0),
+        ]);
+        let moved = vec![
+            entry("anna", "1", 1),
+            entry("berta", "2", 2),
+            entry("dora", "", 0),
+        ];
+        assert_eq!(refusal(store.write(late).await), Refusal::Version(moved));
     });
 }
 
@@ -102,7 +130,7 @@ fn of_a_refused_transaction_nothing_is_written() {
         for (refused, why) in [
             (
                 vec![put("a", "", 0), put("anna", "6", 0)],
-                Refusal::Version("anna".into()),
+                Refusal::Version(vec![entry("anna", "5", 1)]),
             ),
             (vec![put("a", "", 0), put("", "1", 0)], Refusal::EmptyKey),
             (

@@ -1,0 +1,175 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::cell::Cell;
+use super::error::Cause;
+use super::remembered::Sight;
+use crate::kv::{Key, Put};
+use crate::ledger::Transfer;
+
+/// The cells of a batch's people, as its transfers leave them one after the other. Pure.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    lines: Vec<Line>,
+    places: HashMap<Key, usize>,
+}
+
+/// People of a draft: their numbers and keys.
+pub(super) type People = Vec<(usize, Key)>;
+
+/// The cell of one person.
+#[derive(Debug)]
+struct Line {
+    key: Key,
+    /// What is in the store, as far as is known; `None` if it cannot be read as a cell.
+    before: Option<Sight>,
+    /// Whether it was read for this draft.
+    is_fresh: bool,
+    /// As it is to be.
+    after: Cell,
+}
+
+impl Draft {
+    /// A draft of nothing yet about the people of `transfers`.
+    pub(super) fn of<'a>(transfers: impl ExactSizeIterator<Item = &'a Transfer>) -> Self {
+        let most = transfers.len() * 2;
+        let mut draft = Self {
+            lines: Vec::with_capacity(most),
+            places: HashMap::with_capacity(most),
+        };
+        for transfer in transfers {
+            for person in [transfer.sender(), transfer.receiver()] {
+                let (key, lines) = (person.to_shared(), &mut draft.lines);
+                draft.places.entry(key).or_insert_with_key(|key| {
+                    lines.push(Line {
+                        key: Arc::clone(key),
+                        before: None,
+                        is_fresh: false,
+                        after: Cell::default(),
+                    });
+                    lines.len() - 1
+                });
+            }
+        }
+        draft
+    }
+
+    /// Whom it is about.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.lines.iter().map(|line| &line.key)
+    }
+
+    /// Notes what is remembered of the person number `at`.
+    pub(super) fn remember(&mut self, at: usize, sight: Option<Sight>) {
+        self.lines[at].before = sight;
+    }
+
+    /// Notes what was read of the person number `at`: `None` if it is no cell.
+    pub(super) fn read(&mut self, at: usize, sight: Option<Sight>) {
+        self.lines[at].before = sight;
+        self.lines[at].is_fresh = true;
+    }
+
+    /// Of whom nothing is known.
+    pub(super) fn unknown(&self) -> People {
+        self.which(|line| line.before.is_none() && !line.is_fresh)
+    }
+
+    /// Makes `transfers`, one after the other, but for those that cannot be made.
+    ///
+    /// # Errors
+    ///
+    /// Of whom something is to be read first: a transfer is refused only for what was just read.
+    pub(super) fn make<'a>(
+        &mut self,
+        transfers: impl Iterator<Item = &'a Transfer>,
+    ) -> Result<Vec<(usize, Cause)>, People> {
+        for line in &mut self.lines {
+            let before = line.before.as_ref().map(|sight| sight.cell.unsealed());
+            line.after = before.unwrap_or_default();
+        }
+        let (mut refused, mut doubtful) = (Vec::new(), Vec::new());
+        for (at, transfer) in transfers.enumerate() {
+            let amount = transfer.amount().get();
+            let legs = [(transfer.sender(), amount), (transfer.receiver(), -amount)];
+            let legs = legs.map(|(person, delta)| (self.places[&*person.to_shared()], delta));
+            match legs.map(|(place, delta)| self.lines[place].moved(delta)) {
+                [Ok(sender), Ok(receiver)] => {
+                    self.lines[legs[0].0].after.balance = sender;
+                    self.lines[legs[1].0].after.balance = receiver;
+                }
+                _ if legs.iter().any(|leg| !self.lines[leg.0].is_fresh) => {
+                    doubtful.extend(legs.map(|leg| leg.0));
+                }
+                [Err(cause), _] | [_, Err(cause)] => refused.push((at, cause)),
+            }
+        }
+        match doubtful.is_empty() {
+            true => Ok(refused),
+            false => Err(doubtful
+                .into_iter()
+                .map(|at| (at, Arc::clone(&self.lines[at].key)))
+                .collect()),
+        }
+    }
+
+    /// The puts that make it so.
+    pub(super) fn puts(&self) -> Vec<Put> {
+        let put = |line: &Line| Put {
+            key: Arc::clone(&line.key),
+            value: line.after.value(),
+            version: line.version(),
+        };
+        // Room for the records too, of which there are about as many.
+        let mut puts = Vec::with_capacity(self.lines.len() * 2);
+        puts.extend(self.lines.iter().map(put));
+        puts
+    }
+
+    /// What is in the store after the puts were made.
+    pub(super) fn after(self) -> impl Iterator<Item = (Key, Sight)> {
+        self.lines.into_iter().map(|line| {
+            let version = line.version() + 1;
+            let cell = line.after;
+            (line.key, Sight { cell, version })
+        })
+    }
+
+    /// What was in the store before.
+    pub(super) fn before(self) -> impl Iterator<Item = (Key, Sight)> {
+        let known = |line: Line| Some((line.key, line.before?));
+        self.lines.into_iter().filter_map(known)
+    }
+
+    /// Notes that the cell of `key` is another one by now: `None` if it is no cell, which has to be
+    /// read again.
+    pub(super) fn has_moved(&mut self, key: &Key, sight: Option<Sight>) {
+        if let Some(&at) = self.places.get(key) {
+            self.lines[at].before = sight;
+        }
+    }
+
+    fn which(&self, is_it: impl Fn(&Line) -> bool) -> People {
+        let lines = self.lines.iter().enumerate();
+        lines
+            .filter(|(_, line)| is_it(line))
+            .map(|(at, line)| (at, Arc::clone(&line.key)))
+            .collect()
+    }
+}
+
+impl Line {
+    /// The balance when `delta` is added.
+    fn moved(&self, delta: i64) -> Result<i64, Cause> {
+        let person = || Arc::clone(&self.key);
+        if self.before.is_none() {
+            return Err(Cause::Unreadable { person: person() });
+        }
+        let moved = self.after.balance_after(delta);
+        moved.ok_or_else(|| Cause::OutOfRange { person: person() })
+    }
+
+    fn version(&self) -> u64 {
+        self.before.as_ref().map_or(0, |sight| sight.version)
+    }
+}
