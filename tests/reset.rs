@@ -115,7 +115,10 @@ impl Own {
             "/api/transfer",
             r#"{"sender":"a","receiver":"b","amount":1}"#,
         );
-        assert_eq!(client.call(&transfer).await.unwrap().status(), 200);
+        assert_eq!(
+            client.call(&transfer).await.expect("it answers").status(),
+            200
+        );
         Self { process, client }
     }
 
@@ -138,6 +141,7 @@ fn assert_problem(answer: &Answer, status: u16) {
     assert_eq!(answer.status(), status);
     let kind = header(answer, "content-type");
     assert_eq!(kind, Some("application/problem+json"));
-    let problem: serde_json::Value = serde_json::from_slice(answer.body()).unwrap();
+    let problem: serde_json::Value =
+        serde_json::from_slice(answer.body()).expect("a problem is JSON");
     assert_eq!(problem["status"], status);
 }

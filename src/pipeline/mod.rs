@@ -327,8 +327,8 @@ impl Ledger {
             Arc::clone(&self.fuse),
             self.options.patience,
             chance(self.options.seed, "sweeper"),
-            Arc::clone(&self.metrics),
         )
+        .telling(&self.metrics)
     }
 }
 

@@ -59,7 +59,6 @@ impl Sweeper {
         fuse: Arc<Fuse>,
         patience: Patience,
         chance: Chance,
-        metrics: Arc<LedgerMetrics>,
     ) -> Self {
         Self {
             reader,
@@ -69,11 +68,17 @@ impl Sweeper {
             fuse,
             patience,
             chance,
-            metrics,
+            metrics: Arc::default(),
             watched: Watched::default(),
             finishing: JoinSet::new(),
             at_a_time: Arc::new(Semaphore::new(AT_A_TIME)),
         }
+    }
+
+    /// Tells `metrics` what each round finds.
+    pub(super) fn telling(self, metrics: &Arc<LedgerMetrics>) -> Self {
+        let metrics = Arc::clone(metrics);
+        Self { metrics, ..self }
     }
 
     /// Makes rounds: for ever in a store that is shared, else until nothing is open any more.
