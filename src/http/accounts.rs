@@ -2,26 +2,43 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::http::HeaderMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::App;
 use super::error::Error;
+use super::rendered::Rendered;
+use super::tagged::{Known, Tagged};
 use crate::ledger::settle;
 use crate::metrics::LedgerMetrics;
 use crate::pipeline::Snapshot;
 
-/// `GET /api/accounts`: everybody's balance, sorted by name.
-pub(super) async fn accounts(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
-    Ok(json(app.accounts.of(app.ledger.snapshot().await?).await?))
+/// `GET /api/accounts`: everybody's balance, sorted by name; 304 where the client has it already.
+pub(super) async fn accounts(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Tagged, Error> {
+    answer(&app, &app.accounts, &headers).await
 }
 
-/// `GET /api/clear`: the payments that would bring every balance to zero.
-pub(super) async fn clear(State(app): State<Arc<App>>) -> Result<impl IntoResponse, Error> {
-    Ok(json(app.clear.of(app.ledger.snapshot().await?).await?))
+/// `GET /api/clear`: the payments that would bring every balance to zero; 304 likewise.
+pub(super) async fn clear(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<Tagged, Error> {
+    answer(&app, &app.clear, &headers).await
+}
+
+async fn answer(app: &App, rendered: &Rendered, headers: &HeaderMap) -> Result<Tagged, Error> {
+    let snapshot = app.ledger.snapshot().await?;
+    let stamp = snapshot.stamp();
+    // What is wrong with it is said each time.
+    let body = rendered.of(&snapshot).await?;
+    Ok(match Known::of(headers).has(stamp) {
+        true => Tagged::unchanged(stamp),
+        false => Tagged::new(stamp, body),
+    })
 }
 
 pub(super) fn render_accounts(snapshot: &Snapshot) -> Result<Bytes, Error> {
@@ -39,14 +56,4 @@ fn render(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Error> {
     let json = serde_json::to_vec(value)
         .map_err(|_| Error::Internal("accounts could not be written as JSON"))?;
     Ok(json.into())
-}
-
-fn json(body: Bytes) -> ([(HeaderName, &'static str); 2], Bytes) {
-    (
-        [
-            (CONTENT_TYPE, "application/json"),
-            (CACHE_CONTROL, "no-store"),
-        ],
-        body,
-    )
 }

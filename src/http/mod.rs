@@ -7,6 +7,7 @@ mod page;
 mod rendered;
 mod reset;
 mod status;
+mod tagged;
 mod transfer;
 
 use std::convert::Infallible;

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::mem;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service, ServiceExt};
+use uuid::Uuid;
 
 use super::batch::Batch;
 use super::error::{Cause, Failed};
@@ -77,8 +79,9 @@ impl<S> Conclude<S>
 where
     S: Service<Batch, Response = (), Error = Cause>,
 {
+    /// Makes each of `postings`, or finds out what became of it; in their order.
     async fn see_through(mut self, postings: Vec<Posting>) -> Vec<Ended> {
-        let mut in_hand: Vec<_> = postings.iter().map(|p| self.underway.take(p)).collect();
+        let in_hand = self.underway.take_all(&postings);
         let mut ended: Vec<Ended> = Vec::new();
         ended.resize_with(postings.len(), || Ok(()));
         let mut open: Vec<usize> = (0..postings.len()).collect();
@@ -108,14 +111,14 @@ where
             }
             open = others;
         }
-        for (in_hand, ended) in in_hand.iter_mut().zip(&ended) {
-            // What is in doubt is looked after later.
-            if let Some(in_hand) = in_hand.take()
-                && !matches!(ended, Err(Failed { doubt: true, .. }))
-            {
-                in_hand.finish();
-            }
-        }
+        // What is in doubt is looked after later.
+        let doubtful: HashSet<Uuid> = postings
+            .iter()
+            .zip(&ended)
+            .filter(|(_, ended)| matches!(ended, Err(Failed { doubt: true, .. })))
+            .map(|(posting, _)| posting.id)
+            .collect();
+        in_hand.finish_but(|posting| doubtful.contains(&posting.id));
         ended
     }
 

@@ -12,6 +12,8 @@ use crate::ledger::Transfer;
 pub(super) struct Draft {
     lines: Vec<Line>,
     places: HashMap<Key, usize>,
+    /// The numbers of the sender and the receiver of each transfer.
+    parties: Vec<[usize; 2]>,
 }
 
 /// People of a draft: their numbers and keys.
@@ -36,22 +38,27 @@ impl Draft {
         let mut draft = Self {
             lines: Vec::with_capacity(most),
             places: HashMap::with_capacity(most),
+            parties: Vec::with_capacity(transfers.len()),
         };
         for transfer in transfers {
-            for person in [transfer.sender(), transfer.receiver()] {
-                let (key, lines) = (person.to_shared(), &mut draft.lines);
-                draft.places.entry(key).or_insert_with_key(|key| {
-                    lines.push(Line {
-                        key: Arc::clone(key),
-                        before: None,
-                        is_fresh: false,
-                        after: Cell::default(),
-                    });
-                    lines.len() - 1
-                });
-            }
+            let parties = [transfer.sender(), transfer.receiver()];
+            let parties = parties.map(|person| draft.number_of(person.to_shared()));
+            draft.parties.push(parties);
         }
         draft
+    }
+
+    fn number_of(&mut self, key: Key) -> usize {
+        let lines = &mut self.lines;
+        *self.places.entry(key).or_insert_with_key(|key| {
+            lines.push(Line {
+                key: Arc::clone(key),
+                before: None,
+                is_fresh: false,
+                after: Cell::default(),
+            });
+            lines.len() - 1
+        })
     }
 
     /// Whom it is about.
@@ -91,8 +98,8 @@ impl Draft {
         let (mut refused, mut doubtful) = (Vec::new(), Vec::new());
         for (at, transfer) in transfers.enumerate() {
             let amount = transfer.amount().get();
-            let legs = [(transfer.sender(), amount), (transfer.receiver(), -amount)];
-            let legs = legs.map(|(person, delta)| (self.places[&*person.to_shared()], delta));
+            let [sender, receiver] = self.parties[at];
+            let legs = [(sender, amount), (receiver, -amount)];
             match legs.map(|(place, delta)| self.lines[place].moved(delta)) {
                 [Ok(sender), Ok(receiver)] => {
                     self.lines[legs[0].0].after.balance = sender;

@@ -1,5 +1,7 @@
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 
 use tokio::sync::Mutex;
 use tokio::task;
@@ -49,14 +51,18 @@ impl Reader {
         }
         let answers = self.asked.load(Ordering::SeqCst);
         let kv = self.kv.clone();
-        // On a task of its own: a list that takes long must not begin anew whenever the one who
-        // asked for it has gone.
-        let listing = task::spawn(telemetry::carried(async move {
+        let mut listing = Box::pin(async move {
             let result = list(&kv, newest.result.as_ref().ok()).await;
             *newest = Newest { answers, result };
             newest.result.clone()
-        }));
-        match listing.await {
+        });
+        // A store in this process knows at once that nothing has changed.
+        if let Poll::Ready(result) = poll_fn(|cx| Poll::Ready(listing.as_mut().poll(cx))).await {
+            return result;
+        }
+        // On a task of its own: a list that takes long must not begin anew whenever the one who
+        // asked for it has gone.
+        match task::spawn(telemetry::carried(listing)).await {
             Ok(result) => result,
             Err(lost) => Err(Arc::new(KvError::Unavailable(lost.into()))),
         }

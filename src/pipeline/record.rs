@@ -48,7 +48,10 @@ pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
         receiver: transfer.receiver().as_str().into(),
         amount: transfer.amount().get(),
     };
-    let value = serde_json::to_string(&record).expect("text and numbers are always JSON");
+    // Room for what most need.
+    let mut value = Vec::with_capacity(128);
+    serde_json::to_writer(&mut value, &record).expect("text and numbers are always JSON");
+    let value = String::from_utf8(value).expect("JSON is text");
     Put {
         key: key(id),
         value: value.into(),

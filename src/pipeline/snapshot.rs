@@ -80,8 +80,9 @@ impl Snapshot {
         self.open.is_empty() && self.stray.is_empty() && self.sealed.is_empty()
     }
 
-    /// When it was read.
-    pub(super) fn stamp(&self) -> Option<Stamp> {
+    /// When it was read; `None` if the store does not tell. What the store held then determines it.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
         self.stamp
     }
 

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
@@ -24,28 +25,31 @@ struct Transfers {
 #[derive(Debug)]
 enum State {
     InHand,
-    Left(Posting),
+    Left(Box<Posting>),
 }
 
-/// A transfer in hand. Whoever drops it without having finished leaves the transfer open.
+/// Transfers in hand. Whoever drops it without having finished leaves them open.
 #[derive(Debug)]
 pub(super) struct InHand {
     underway: Arc<Underway>,
-    posting: Posting,
+    postings: Vec<Posting>,
 }
 
 impl Underway {
     /// Takes `posting` in hand; `None` if somebody of this process has it.
     pub(super) fn take(self: &Arc<Self>, posting: &Posting) -> Option<InHand> {
+        let in_hand = self.take_all(std::slice::from_ref(posting));
+        (!in_hand.postings.is_empty()).then_some(in_hand)
+    }
+
+    /// Takes those of `postings` in hand that nobody of this process has.
+    pub(super) fn take_all(self: &Arc<Self>, postings: &[Posting]) -> InHand {
         let mut transfers = self.transfers();
-        if matches!(transfers.states.get(&posting.id), Some(State::InHand)) {
-            return None;
-        }
-        transfers.set(posting.id, Some(State::InHand));
-        Some(InHand {
+        let taken = postings.iter().filter(|posting| transfers.take(posting.id));
+        InHand {
             underway: Arc::clone(self),
-            posting: posting.clone(),
-        })
+            postings: taken.cloned().collect(),
+        }
     }
 
     /// Whether this process has `id` in hand, or left it open.
@@ -66,7 +70,7 @@ impl Underway {
     /// What was left open.
     pub(super) fn left(&self) -> Vec<Posting> {
         let left = |state: &State| match state {
-            State::Left(posting) => Some(posting.clone()),
+            State::Left(posting) => Some(Posting::clone(posting)),
             State::InHand => None,
         };
         self.transfers().states.values().filter_map(left).collect()
@@ -81,32 +85,53 @@ impl Underway {
 }
 
 impl Transfers {
-    fn set(&mut self, id: Uuid, state: Option<State>) {
-        let is_left = |state: &Option<State>| usize::from(matches!(state, Some(State::Left(_))));
-        self.left += is_left(&state);
-        let before = match state {
-            Some(state) => self.states.insert(id, state),
-            None => self.states.remove(&id),
-        };
-        self.left -= is_left(&before);
+    /// Whether `id` was in nobody's hand; now it is.
+    fn take(&mut self, id: Uuid) -> bool {
+        let before = self.states.insert(id, State::InHand);
+        self.left -= usize::from(matches!(before, Some(State::Left(_))));
+        !matches!(before, Some(State::InHand))
+    }
+
+    /// Leaves `posting` open, if it was sent: else it is not open.
+    fn leave(&mut self, posting: Posting) {
+        if posting.was_sent() && self.left < MOST_LEFT {
+            self.left += 1;
+            let id = posting.id;
+            self.states.insert(id, State::Left(Box::new(posting)));
+        } else {
+            self.states.remove(&posting.id);
+        }
     }
 }
 
 impl InHand {
     /// There is nothing left to do.
     pub(super) fn finish(self) {
-        self.underway.transfers().set(self.posting.id, None);
+        self.finish_but(|_| false);
+    }
+
+    /// There is nothing left to do, but for those that are `open`.
+    pub(super) fn finish_but(mut self, open: impl Fn(&Posting) -> bool) {
+        let (open, done): (Vec<_>, Vec<_>) =
+            mem::take(&mut self.postings).into_iter().partition(open);
+        let mut transfers = self.underway.transfers();
+        for posting in done {
+            transfers.states.remove(&posting.id);
+        }
+        drop(transfers);
+        self.postings = open;
     }
 }
 
 impl Drop for InHand {
     fn drop(&mut self) {
+        if self.postings.is_empty() {
+            return;
+        }
+        let postings = mem::take(&mut self.postings);
         let mut transfers = self.underway.transfers();
-        if matches!(transfers.states.get(&self.posting.id), Some(State::InHand)) {
-            // What was never sent is not open.
-            let is_open = self.posting.was_sent() && transfers.left < MOST_LEFT;
-            let left = is_open.then(|| State::Left(self.posting.clone()));
-            transfers.set(self.posting.id, left);
+        for posting in postings {
+            transfers.leave(posting);
         }
     }
 }

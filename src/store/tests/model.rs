@@ -100,16 +100,17 @@ impl Model {
             self.revision += 1;
             return Ok(self.stamp());
         };
-        for (index, put) in puts.iter().enumerate() {
+        for put in puts {
             if put.key.is_empty() {
                 return Err(Refusal::EmptyKey);
             }
             if put.version == u64::MAX {
                 return Err(Refusal::LastVersion(put.key.clone()));
             }
-            if puts[..index].iter().any(|other| other.key == put.key) {
-                return Err(Refusal::SameKey(put.key.clone()));
-            }
+        }
+        let twice = |put: &&Put| puts.iter().filter(|other| other.key == put.key).count() > 1;
+        if let Some(key) = puts.iter().filter(twice).map(|put| &put.key).min() {
+            return Err(Refusal::SameKey(key.clone()));
         }
         if epoch.is_some_and(|epoch| epoch != self.epoch) {
             let current = self.epoch;
