@@ -1,13 +1,16 @@
 //! SplitDim keeps track of who owes whom in a group of people, without losing a cent.
 //!
-//! Imports point one way: `http → pipeline → kv → store`; all may use `ledger`, which is pure. What
-//! stands around HTTP services is `web`. The binaries only wire.
+//! Imports point one way: `http → pipeline → kv → store`; all may use `ledger`, which is pure, and
+//! `metrics` and `telemetry`, which know of none of them. What stands around HTTP services is `web`.
+//! The binaries only wire.
 
 pub mod config;
 pub mod http;
 pub mod kv;
 pub mod kvstore;
 pub mod ledger;
+pub mod metrics;
+pub mod ops;
 pub mod pipeline;
 pub mod process;
 pub mod repair;

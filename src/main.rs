@@ -6,11 +6,16 @@ use std::time::Duration;
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
 use splitdim::config::splitdim::{Mode, Puts, Settings, Task};
-use splitdim::kv::{KvClient, KvService, Writing, spawn_embedded};
+use splitdim::kv::{
+    KvClient, KvError, KvService, Observed, Writing, spawn_embedded, spawn_observed,
+};
+use splitdim::metrics::Metrics;
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
-use splitdim::store::{Disk, Memory};
-use splitdim::{http, repair, serve};
+use splitdim::store::{Backend, Disk, Fault, Memory};
+use splitdim::web::{Edge, Readiness};
+use splitdim::{http, ops, repair, serve};
+use tower::ServiceExt;
 
 /// How long open transfers are finished after everything else has ended.
 const LAST_ROUND: Duration = Duration::from_secs(10);
@@ -31,13 +36,18 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Failure> {
+    let mut metrics = settings
+        .ops_listen
+        .is_some()
+        .then(|| Metrics::new("splitdim"));
     let Open {
         store,
         writing,
         mode,
         place,
         puts,
-    } = open(settings.mode, &settings.options)?;
+        readiness,
+    } = open(settings.mode, &settings.options, metrics.as_mut())?;
     let running = Tracker::new();
     let mut options = settings.options;
     if writing.is_some() {
@@ -55,18 +65,29 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         Task::Repair(repair) => return repair::show(&ledger.repair(&repair).await?),
     }
     let listener = process::listen(&settings.listen).await?;
-    let stop = serve::stop_signal()?;
+    let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
+    let stop = readiness.until(serve::stop_signal()?);
     tracing::info!(
         address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
+        ops = process::address(operators.as_ref()).map(display),
         "splitdim is listening"
     );
+    let requests = metrics.as_mut().map(Metrics::requests);
+    if let (Some(listener), Some(mut metrics)) = (operators, metrics) {
+        metrics.ledger(ledger.metrics());
+        ops::spawn(listener, metrics, readiness.clone(), settings.limits);
+    }
     // Before anybody is served.
     ledger.follow_quarantine().await;
     let tending = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.tend().await }
     });
-    let app = http::app(ledger.clone());
+    let edge = Edge {
+        readiness,
+        requests,
+    };
+    let app = http::app(ledger.clone(), settings.resets, edge);
     let server = async move {
         let served = serve::run(listener, app, running, settings.limits, stop).await;
         tending.abort();
@@ -88,28 +109,31 @@ struct Open {
     mode: &'static str,
     place: String,
     puts: Puts,
+    readiness: Readiness,
 }
 
-fn open(mode: Mode, options: &Options) -> Result<Open, Failure> {
+fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<Open, Failure> {
     Ok(match mode {
         Mode::Local { data } => {
-            let (store, writing) = spawn_embedded(Disk::open(&data)?)?;
+            let (store, writing) = embed(Disk::open(&data)?, metrics)?;
             Open {
                 store,
                 writing: Some(writing),
                 mode: "local",
                 place: data.display().to_string(),
                 puts: Puts::Together,
+                readiness: Readiness::at_once(),
             }
         }
         Mode::InMemory => {
-            let (store, writing) = spawn_embedded(Memory::new())?;
+            let (store, writing) = embed(Memory::new(), metrics)?;
             Open {
                 store,
                 writing: Some(writing),
                 mode: "local",
                 place: "memory only".into(),
                 puts: Puts::Together,
+                readiness: Readiness::at_once(),
             }
         }
         Mode::Kvstore {
@@ -118,14 +142,42 @@ fn open(mode: Mode, options: &Options) -> Result<Open, Failure> {
             puts,
         } => {
             let attempt_within = options.patience.attempt_within.unwrap_or(KvClient::TIMEOUT);
-            let store = KvService::new(KvClient::new(&address, attempt_within)?);
+            let readiness = Readiness::once_reached();
+            let conflicts = metrics.map(Metrics::conflicts).unwrap_or_default();
+            let noted = readiness.clone();
+            let store = KvClient::new(&address, attempt_within)?.map_result(move |answer| {
+                match &answer {
+                    Ok(_) => noted.reached(),
+                    Err(KvError::Conflict(_)) => conflicts.count(),
+                    Err(_) => {}
+                }
+                answer
+            });
             Open {
-                store,
+                store: KvService::new(store),
                 writing: None,
                 mode: name,
                 place: format!("kvstore at {address}"),
                 puts,
+                readiness,
             }
         }
     })
+}
+
+/// A store in this process, which `metrics` tell of.
+fn embed<B: Backend>(
+    backend: B,
+    metrics: Option<&mut Metrics>,
+) -> Result<(KvService, Writing), Fault> {
+    match metrics {
+        None => spawn_embedded(backend),
+        Some(metrics) => {
+            let observed = Observed {
+                commits: metrics.commits(),
+                conflicts: metrics.conflicts(),
+            };
+            spawn_observed(backend, observed)
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt::Display;
 use std::future::Future;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use tokio::net::TcpListener;
@@ -59,4 +60,22 @@ pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
     Ok(listener.map_err(|error| {
         format!("cannot listen on {address}: {error}; stop what listens there, or choose another address")
     })?)
+}
+
+/// Listens on `address`, if there is one.
+///
+/// # Errors
+///
+/// A sentence that names the address.
+pub async fn listen_if(address: Option<&str>) -> Result<Option<TcpListener>, Failure> {
+    match address {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Where `listener` listens, if there is one.
+#[must_use]
+pub fn address(listener: Option<&TcpListener>) -> Option<SocketAddr> {
+    listener.and_then(|listener| listener.local_addr().ok())
 }

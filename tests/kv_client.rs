@@ -463,7 +463,7 @@ async fn server() -> SocketAddr {
         max_connections: 100,
         grace_period: Duration::ZERO,
     };
-    let app = splitdim::kvstore::app(store(), None);
+    let app = splitdim::kvstore::app(store(), None, splitdim::web::Edge::default());
     tokio::spawn(serve::run(listener, app, Tracker::new(), limits, pending()));
     address
 }

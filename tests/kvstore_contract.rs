@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use splitdim::kv::spawn_embedded;
 use splitdim::kvstore::HttpFaults;
 use splitdim::store::Memory;
+use splitdim::web::Edge;
 use tokio::time::Instant;
 use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
@@ -742,7 +743,7 @@ enum Place {
 impl Store {
     fn in_process(faults: bool) -> Self {
         let (kv, _) = spawn_embedded(Memory::new()).expect("memory can be read");
-        let app = splitdim::kvstore::app(kv, faults.then(HttpFaults::new));
+        let app = splitdim::kvstore::app(kv, faults.then(HttpFaults::new), Edge::default());
         let place = Place::Process(BoxCloneSyncService::new(app));
         Self { place }
     }

@@ -5,12 +5,14 @@ use std::process::ExitCode;
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
 use splitdim::config::kvstore::{Settings, Task};
-use splitdim::kv::spawn_embedded;
+use splitdim::kv::{KvService, Observed, Writing, spawn_embedded, spawn_observed};
 use splitdim::kvstore::{HttpFaults, app, backup};
+use splitdim::metrics::Metrics;
 use splitdim::process::{self, Failure};
-use splitdim::serve;
-use splitdim::store::{Disk, Memory};
+use splitdim::store::{Backend, Disk, Fault, Memory};
 use splitdim::telemetry::LogFormat;
+use splitdim::web::{Edge, Readiness};
+use splitdim::{ops, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -31,18 +33,28 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Failure> {
+    let mut metrics = settings
+        .ops_listen
+        .is_some()
+        .then(|| Metrics::new("kvstore"));
     let (place, (store, writing)) = match &settings.data {
         Some(data) => (
             data.display().to_string(),
-            spawn_embedded(Disk::open(data)?)?,
+            embed(Disk::open(data)?, metrics.as_mut())?,
         ),
-        None => ("memory only".to_owned(), spawn_embedded(Memory::new())?),
+        None => (
+            "memory only".to_owned(),
+            embed(Memory::new(), metrics.as_mut())?,
+        ),
     };
     let listener = process::listen(&settings.listen).await?;
-    let stop = serve::stop_signal()?;
+    let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
+    let readiness = Readiness::at_once();
+    let stop = readiness.until(serve::stop_signal()?);
     let faults = settings.fault_injection.then(HttpFaults::new);
     tracing::info!(
         address = %listener.local_addr()?, data = place, threads = settings.threads,
+        ops = process::address(operators.as_ref()).map(display),
         "kvstore is listening"
     );
     if faults.is_some() {
@@ -50,9 +62,17 @@ async fn run(settings: Settings) -> Result<(), Failure> {
             "FAULT INJECTION IS ON: anybody can make requests fail by /api/fault; this is for experiments only"
         );
     }
+    let requests = metrics.as_mut().map(Metrics::requests);
+    if let (Some(listener), Some(metrics)) = (operators, metrics) {
+        ops::spawn(listener, metrics, readiness.clone(), settings.limits);
+    }
+    let edge = Edge {
+        readiness,
+        requests,
+    };
     let server = serve::run(
         listener,
-        app(store, faults),
+        app(store, faults, edge),
         Tracker::new(),
         settings.limits,
         stop,
@@ -60,4 +80,21 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     serve::until_written(server, Some(writing)).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The store of this process, which `metrics` tell of.
+fn embed<B: Backend>(
+    backend: B,
+    metrics: Option<&mut Metrics>,
+) -> Result<(KvService, Writing), Fault> {
+    match metrics {
+        None => spawn_embedded(backend),
+        Some(metrics) => spawn_observed(
+            backend,
+            Observed {
+                commits: metrics.commits(),
+                ..Observed::default()
+            },
+        ),
+    }
 }

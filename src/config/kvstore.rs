@@ -30,6 +30,9 @@ struct ServeArguments {
         default_value = "0.0.0.0:8081"
     )]
     listen: String,
+    /// Where to serve metrics and probes to operators; not served if it is not set
+    #[arg(long, env = "KVSTORE_OPS_LISTEN", value_name = "HOST:PORT")]
+    ops_listen: Option<String>,
     /// The directory of the store
     #[arg(
         long,
@@ -156,6 +159,8 @@ pub struct Settings {
     pub data: Option<PathBuf>,
     /// Where to listen, `host:port`.
     pub listen: String,
+    /// Where to serve operators, `host:port`; `None` for nowhere.
+    pub ops_listen: Option<String>,
     /// Whether requests can be made to fail.
     pub fault_injection: bool,
     /// How the log is written.
@@ -186,6 +191,10 @@ impl Settings {
         let mut mistakes = Mistakes::default();
         let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
         let listen = mistakes.note("--listen", values::address(&arguments.listen));
+        let ops_listen = mistakes.note(
+            "--ops-listen",
+            values::optional_address(arguments.ops_listen),
+        );
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
             &mut mistakes,
@@ -198,6 +207,7 @@ impl Settings {
             Some(Self {
                 data: (!in_memory?).then_some(arguments.data),
                 listen: listen?,
+                ops_listen: ops_listen?,
                 fault_injection: values::is_set(&arguments.fault_injection),
                 log_format: log_format?,
                 limits: limits?,

@@ -1,5 +1,7 @@
 //! The settings of the binary `splitdim`.
 
+use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -10,6 +12,7 @@ use crate::ledger::Name;
 use crate::pipeline::{Correction, Options, Repair};
 use crate::serve::Limits;
 use crate::telemetry::LogFormat;
+use crate::web::{Resets, Token};
 
 /// Keeps track of who owes whom in a group of people.
 ///
@@ -44,6 +47,9 @@ struct Arguments {
         default_value = "0.0.0.0:8080"
     )]
     listen: String,
+    /// Where to serve metrics and probes to operators; not served if it is not set
+    #[arg(long, env = "SPLITDIM_OPS_LISTEN", value_name = "HOST:PORT")]
+    ops_listen: Option<String>,
     /// The directory of the ledger, in local mode
     #[arg(
         long,
@@ -59,6 +65,14 @@ struct Arguments {
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
     )]
     in_memory: String,
+    /// Who may reset the ledger: open (everybody), token (whoever shows the token that SPLITDIM_RESET_TOKEN holds), off
+    #[arg(
+        long,
+        env = "SPLITDIM_RESET",
+        value_name = "open|token|off",
+        default_value = "open"
+    )]
+    reset: String,
     /// How the log is written, on stderr
     #[arg(
         long,
@@ -123,6 +137,9 @@ enum Command {
     },
 }
 
+/// Holds the token of `--reset token`.
+const RESET_TOKEN: &str = "SPLITDIM_RESET_TOKEN";
+
 const KVSTORE_MODES: [(&str, Puts); 3] = [
     ("kvstore", Puts::Single),
     ("resilientkvstore", Puts::Single),
@@ -136,6 +153,10 @@ pub struct Settings {
     pub mode: Mode,
     /// Where to listen, `host:port`.
     pub listen: String,
+    /// Where to serve operators, `host:port`; `None` for nowhere.
+    pub ops_listen: Option<String>,
+    /// Who may reset the ledger.
+    pub resets: Resets,
     /// How the log is written.
     pub log_format: LogFormat,
     /// What clients are allowed.
@@ -196,10 +217,10 @@ impl Settings {
     ///
     /// [`Mistakes`] names every setting that cannot be.
     pub fn from_process() -> Result<Self, Mistakes> {
-        Self::new(super::read())
+        Self::new(super::read(), env::var_os(RESET_TOKEN))
     }
 
-    fn new(arguments: Arguments) -> Result<Self, Mistakes> {
+    fn new(arguments: Arguments, reset_token: Option<OsString>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
         let mode = match &*arguments.mode {
@@ -226,6 +247,11 @@ impl Settings {
             },
         };
         let listen = mistakes.note("--listen", values::address(&arguments.listen));
+        let ops_listen = mistakes.note(
+            "--ops-listen",
+            values::optional_address(arguments.ops_listen),
+        );
+        let resets = mistakes.note("--reset", resets(&arguments.reset, reset_token));
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
             &mut mistakes,
@@ -240,6 +266,8 @@ impl Settings {
             Some(Self {
                 mode: mode?,
                 listen: listen?,
+                ops_listen: ops_listen?,
+                resets: resets?,
                 log_format: log_format?,
                 limits: limits?,
                 threads: values::threads(threads?),
@@ -273,6 +301,25 @@ fn task(command: Option<Command>, mistakes: &mut Mistakes) -> Option<Task> {
     }))
 }
 
+/// Who may reset. The token comes from the environment only: command lines are no secret.
+fn resets(wish: &str, token: Option<OsString>) -> Result<Resets, String> {
+    match wish {
+        "open" => Ok(Resets::Open),
+        "off" => Ok(Resets::Off),
+        "token" => {
+            let Some(token) = token.filter(|token| !token.is_empty()) else {
+                return Err(format!("token needs {RESET_TOKEN}, which is not set"));
+            };
+            let token = token.to_str().and_then(Token::new);
+            let token = token.ok_or(format!(
+                "{RESET_TOKEN} must have visible ASCII characters only, and no spaces"
+            ))?;
+            Ok(Resets::Token(token))
+        }
+        other => Err(format!("{other:?} is none of open, token, off")),
+    }
+}
+
 fn correction(text: &str) -> Result<Correction, String> {
     let usage =
         || format!("{text:?} is no correction; write NAME=AMOUNT, as in \"John Smith=-250\"");
@@ -287,7 +334,10 @@ mod tests {
     use super::*;
 
     fn settings(arguments: &[&str]) -> Result<Settings, Mistakes> {
-        Settings::new(Arguments::parse_from(["splitdim"].iter().chain(arguments)))
+        Settings::new(
+            Arguments::parse_from(["splitdim"].iter().chain(arguments)),
+            None,
+        )
     }
 
     #[test]
@@ -316,6 +366,8 @@ mod tests {
             "--idle-timeout=0",
             "--max-connections=0",
             "--threads=-1",
+            "--ops-listen=9090",
+            "--reset=never",
         ]);
         let sentences = mistakes.unwrap_err().to_string();
         for flag in [
@@ -327,6 +379,8 @@ mod tests {
             "--idle-timeout",
             "--max-connections",
             "--threads",
+            "--ops-listen",
+            "--reset",
         ] {
             assert!(
                 sentences.contains(flag),
@@ -345,5 +399,21 @@ mod tests {
                 .as_secs(),
             7
         );
+    }
+
+    #[test]
+    fn a_token_is_needed_where_resets_need_one() {
+        let resets = |token: Option<&str>| super::resets("token", token.map(OsString::from));
+        let token = Token::new("s3cret").unwrap();
+        assert_eq!(resets(Some("s3cret")), Ok(Resets::Token(token)));
+        for (token, part) in [
+            (None, "not set"),
+            (Some(""), "not set"),
+            (Some("two words"), "visible"),
+        ] {
+            let mistake = resets(token).unwrap_err();
+            assert!(mistake.contains(part), "{mistake}");
+            assert!(!mistake.contains("two words"), "{mistake}");
+        }
     }
 }

@@ -31,6 +31,12 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
+/// The same; none, where it is not set or empty.
+pub(super) fn optional_address(text: Option<String>) -> Result<Option<String>, String> {
+    let text = text.filter(|text| !text.is_empty());
+    text.map(|text| address(&text)).transpose()
+}
+
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     match text {
         "text" => Ok(LogFormat::Text),

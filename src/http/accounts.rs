@@ -4,12 +4,14 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::App;
 use super::error::Error;
 use super::rendered::Rendered;
 use super::tagged::{Known, Tagged};
 use crate::ledger::settle;
+use crate::metrics::LedgerMetrics;
 use crate::pipeline::Snapshot;
 
 /// `GET /api/accounts`: everybody's balance, sorted by name; 304 where the client has it already.
@@ -43,8 +45,11 @@ pub(super) fn render_accounts(snapshot: &Snapshot) -> Result<Bytes, Error> {
     render(snapshot.accounts())
 }
 
-pub(super) fn render_clear(snapshot: &Snapshot) -> Result<Bytes, Error> {
-    render(&settle(snapshot.accounts()).map_err(Error::Unbalanced)?)
+pub(super) fn render_clear(snapshot: &Snapshot, metrics: &LedgerMetrics) -> Result<Bytes, Error> {
+    let begun = Instant::now();
+    let payments = settle(snapshot.accounts()).map_err(Error::Unbalanced)?;
+    metrics.settled(begun.elapsed());
+    render(&payments)
 }
 
 fn render(value: &(impl Serialize + ?Sized)) -> Result<Bytes, Error> {

@@ -21,7 +21,6 @@ pub(super) enum Error {
     Invalid(InvalidTransfer),
     BodyTooLarge,
     BodyCutOff,
-    CrossSite,
     Transfer(TransferError),
     NoSuchTransfer,
     Read(Arc<KvError>),
@@ -68,10 +67,6 @@ fn problem(error: Error) -> Problem {
         Error::BodyCutOff => Problem::new(
             StatusCode::BAD_REQUEST,
             "The body ended before it was complete.",
-        ),
-        Error::CrossSite => Problem::new(
-            StatusCode::FORBIDDEN,
-            "A reset must not come from another site, nor from a browser that loads pages in advance.",
         ),
         Error::Transfer(error) => transfer(error),
         Error::NoSuchTransfer => Problem::new(

@@ -14,7 +14,6 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
@@ -23,7 +22,7 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::pipeline::Ledger;
-use crate::web;
+use crate::web::{self, Edge, Resets, Routes};
 use rendered::Rendered;
 
 /// The longest request body, in bytes.
@@ -37,32 +36,37 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(4500);
 #[derive(Debug)]
 struct App {
     ledger: Ledger,
+    resets: Resets,
     accounts: Rendered,
     clear: Rendered,
 }
 
-/// The whole service over `ledger`.
+/// The whole service over `ledger`, which may be emptied as `resets` says.
 pub fn app(
     ledger: Ledger,
+    resets: Resets,
+    edge: Edge,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
-    web::around(routes(ledger))
+    web::around(routes(ledger, resets), edge)
 }
 
-fn routes(ledger: Ledger) -> Router {
+fn routes(ledger: Ledger, resets: Resets) -> Routes {
+    let metrics = Arc::clone(ledger.metrics());
     let app = Arc::new(App {
         ledger,
+        resets,
         accounts: Rendered::new(accounts::render_accounts),
-        clear: Rendered::new(accounts::render_clear),
+        clear: Rendered::new(move |snapshot| accounts::render_clear(snapshot, &metrics)),
     });
     // Longer bodies are not even read.
     let limit_body = RequestBodyLimitLayer::new(MAX_BODY);
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
 
-    Router::new()
+    Routes::new()
         .route(
             "/api/accounts",
             get(accounts::accounts).layer(answer_in_time),
@@ -74,11 +78,11 @@ fn routes(ledger: Ledger) -> Router {
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),
         )
-        .route("/healthz", get(web::healthz))
         .route("/", get(page::index))
         .route("/static/app.js", get(page::script))
         .route("/static/style.css", get(page::style))
         .route("/static/icon.svg", get(page::icon))
         .route("/static/manifest.webmanifest", get(page::manifest))
-        .with_state(app)
+        .healthz()
+        .map(|router| router.with_state(app))
 }

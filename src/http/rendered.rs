@@ -9,18 +9,22 @@ use tokio::task;
 use super::error::Error;
 use crate::pipeline::Snapshot;
 
+type Render = Arc<dyn Fn(&Snapshot) -> Result<Bytes, Error> + Send + Sync>;
+
 /// A body that depends on the accounts only: rendered once for each snapshot of them.
 pub(super) struct Rendered {
-    render: fn(&Snapshot) -> Result<Bytes, Error>,
+    render: Render,
     newest: ArcSwapOption<(Arc<Snapshot>, Bytes)>,
     /// Held by who renders, so that one does.
     rendering: Mutex<()>,
 }
 
 impl Rendered {
-    pub(super) fn new(render: fn(&Snapshot) -> Result<Bytes, Error>) -> Self {
+    pub(super) fn new(
+        render: impl Fn(&Snapshot) -> Result<Bytes, Error> + Send + Sync + 'static,
+    ) -> Self {
         Self {
-            render,
+            render: Arc::new(render),
             newest: ArcSwapOption::empty(),
             rendering: Mutex::new(()),
         }
@@ -36,7 +40,7 @@ impl Rendered {
             return Ok(body);
         }
         // Not on this thread: there may be very many accounts.
-        let (render, seen) = (self.render, Arc::clone(snapshot));
+        let (render, seen) = (Arc::clone(&self.render), Arc::clone(snapshot));
         let rendered = task::spawn_blocking(move || render(&seen)).await;
         let body = rendered.map_err(|_| Error::Internal("a body could not be rendered"))??;
         let newest = (Arc::clone(snapshot), body.clone());

@@ -2,32 +2,28 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse;
 
 use super::App;
 use super::error::Error;
-use crate::web;
+use crate::telemetry;
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
-/// old clients; so browsers are refused where the wish need not be their user's.
+/// old clients.
 pub(super) async fn reset(
     State(app): State<Arc<App>>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response<Body>, Error> {
-    // Here and not by the router, which would let HEAD through as a kind of GET: it must change nothing.
-    if method != Method::GET {
-        return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response());
-    }
-    if !web::is_wanted(&headers) {
-        return Err(Error::CrossSite);
+    if let Some(refusal) = app.resets.refusal(&method, &headers) {
+        return Ok(refusal);
     }
     // Not to be cut in half by a client that hangs up, nor counted as failed when it only was slow.
     let ledger = app.ledger.clone();
-    let reset = tokio::spawn(async move { ledger.reset().await }).await;
-    reset
+    let reset = telemetry::carried(async move { ledger.reset().await });
+    tokio::spawn(reset)
+        .await
         .map_err(|_| Error::Internal("a reset was lost"))?
         .map_err(Error::Reset)?;
     Ok(StatusCode::OK.into_response())

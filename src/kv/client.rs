@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use tower::{BoxError, Service};
 
+use super::trace::PassTrace;
 use super::wire::{self, GetQuery, ListQuery, WirePut, path};
 use super::{Conflict, Entry, KvError, KvRequest, KvResponse, Put, Range, Stamp};
 
@@ -70,9 +71,12 @@ impl KvClient {
         Ok(Self {
             base: format!("http://{address}"),
             list_timeout: timeout * 4,
-            once: ClientBuilder::new(client.clone()).build(),
+            once: ClientBuilder::new(client.clone())
+                .with_init(PassTrace)
+                .build(),
             retrying: ClientBuilder::new(client)
                 .with(RetryTransientMiddleware::new_with_policy(policy))
+                .with_init(PassTrace)
                 .build(),
         })
     }

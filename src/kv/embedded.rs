@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use tokio::task::{self, JoinHandle};
-use tower::service_fn;
+use tower::{ServiceExt, service_fn};
 
 use super::{Conflict, KvError, KvRequest, KvResponse, KvService, Range, Stamp};
+use crate::metrics::{CommitMetrics, Conflicts};
 use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError};
 
 /// The store of this process as a service.
@@ -26,6 +27,37 @@ pub type Writing = JoinHandle<Result<(), Fault>>;
 pub fn spawn_embedded<B: Backend>(backend: B) -> Result<(KvService, Writing), Fault> {
     let (store, writer) = Store::new(backend)?;
     Ok((embedded(store), task::spawn(writer.run())))
+}
+
+/// Who is told what a store in this process does.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// Its commits.
+    pub commits: Arc<CommitMetrics>,
+    /// The writes that it refuses.
+    pub conflicts: Conflicts,
+}
+
+/// The same as [`spawn_embedded`], with somebody who is told.
+///
+/// # Errors
+///
+/// [`Fault`] if what the backend holds cannot be read.
+pub fn spawn_observed<B: Backend>(
+    backend: B,
+    observed: Observed,
+) -> Result<(KvService, Writing), Fault> {
+    let (store, writer) = Store::new(backend)?;
+    let Observed { commits, conflicts } = observed;
+    let service =
+        service_fn(move |request| answer(store.clone(), request)).map_result(move |answer| {
+            if let Err(KvError::Conflict(_)) = &answer {
+                conflicts.count();
+            }
+            answer
+        });
+    let writing = task::spawn(writer.observed(commits).run());
+    Ok((KvService::new(service), writing))
 }
 
 async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvResponse, KvError> {

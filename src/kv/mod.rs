@@ -7,6 +7,7 @@ mod calls;
 mod client;
 mod embedded;
 mod error;
+mod trace;
 pub mod wire;
 
 use tower::util::BoxCloneSyncService;
@@ -14,7 +15,7 @@ use tower::util::BoxCloneSyncService;
 pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
 pub use client::KvClient;
-pub use embedded::{Writing, embedded, spawn_embedded};
+pub use embedded::{Observed, Writing, embedded, spawn_embedded, spawn_observed};
 pub use error::{Conflict, KvError};
 
 /// A store as a service. It is always ready, and has no policy of its own: no retry, no timeout.

@@ -19,7 +19,6 @@ const MAX_MOVED: usize = 64 * 1024;
 pub(super) enum Error {
     Invalid(Cow<'static, str>),
     BodyTooLarge(usize),
-    CrossSite,
     Store(KvError),
     Internal(&'static str),
 }
@@ -49,10 +48,6 @@ fn problem(error: Error) -> Problem {
     match error {
         Error::Invalid(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
         Error::BodyTooLarge(limit) => Problem::too_large(limit),
-        Error::CrossSite => Problem::new(
-            StatusCode::FORBIDDEN,
-            "A reset must not come from another site, nor from a browser that loads pages in advance.",
-        ),
         Error::Store(KvError::Conflict(Conflict::Version { moved })) => {
             let problem =
                 Problem::new(CONFLICT, "A key has another version by now; read it again.");

@@ -10,7 +10,6 @@ mod write;
 
 use std::convert::Infallible;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::{Request, Response};
@@ -24,7 +23,7 @@ pub use fault::HttpFaults;
 
 use crate::kv::wire::{GetQuery, path};
 use crate::kv::{Kv, KvService};
-use crate::web;
+use crate::web::{self, Edge, Routes};
 use error::Error;
 use stamped::Stamped;
 
@@ -38,23 +37,29 @@ const MAX_PUTS: usize = 1024;
 pub fn app(
     store: KvService,
     faults: Option<HttpFaults>,
+    edge: Edge,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static {
-    let routes = Router::new()
+    let routes = Routes::new()
         .route(path::GET, get(read))
         .route(path::LIST, get(list::list))
         .route(path::PUT, post(write::put))
         .route(path::TRANSACTION, post(write::transaction))
         .route(path::RESET, any(write::reset))
         // Longer bodies are not even read.
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
-        .with_state(Kv::new(store));
+        .map(|router| {
+            let limited = router.layer(RequestBodyLimitLayer::new(MAX_BODY));
+            limited.with_state(Kv::new(store))
+        });
     let routes = match faults {
         None => routes,
         Some(faults) => routes
-            .layer(InjectLayer::new(faults.clone(), fault::path, fault::answer))
+            .map(|router| {
+                let inject = InjectLayer::new(faults.clone(), fault::path, fault::answer);
+                router.layer(inject)
+            })
             .route(
                 "/api/fault",
                 get(fault::report)
@@ -63,7 +68,7 @@ pub fn app(
                     .with_state(faults),
             ),
     };
-    web::around(routes.route("/healthz", get(web::healthz)))
+    web::around(routes.healthz(), edge)
 }
 
 /// `GET /api/get?id=KEY`: the value and version of a key.

@@ -1,7 +1,6 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::header::ALLOW;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -11,7 +10,7 @@ use super::stamped::Stamped;
 use super::{MAX_BODY, MAX_PUTS};
 use crate::kv::Kv;
 use crate::kv::wire::WirePut;
-use crate::web::{self, Object};
+use crate::web::{Object, Resets};
 
 type Body = Result<Bytes, BytesRejection>;
 
@@ -51,18 +50,14 @@ pub(super) async fn transaction(
 }
 
 /// `GET /api/reset`: 200 with an empty body when there are no keys any more. That it is a GET is
-/// owed to old clients; so browsers are refused where the wish need not be their user's.
+/// owed to old clients.
 pub(super) async fn reset(
     State(kv): State<Kv>,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    // Here and not by the router, which would let HEAD through as a kind of GET.
-    if method != Method::GET {
-        return Ok((StatusCode::METHOD_NOT_ALLOWED, [(ALLOW, "GET")]).into_response());
-    }
-    if !web::is_wanted(&headers) {
-        return Err(Error::CrossSite);
+    if let Some(refusal) = Resets::Open.refusal(&method, &headers) {
+        return Ok(refusal);
     }
     Ok(Stamped::new(kv.reset().await?, StatusCode::OK).into_response())
 }

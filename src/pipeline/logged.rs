@@ -1,29 +1,43 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 use tracing::Instrument;
 
+use super::counted;
 use super::error::{Cause, Failed};
 use super::posting::Posting;
+use crate::metrics::LedgerMetrics;
+use crate::telemetry;
 
 /// Puts [`Logged`] around what makes transfers.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LoggedLayer;
+#[derive(Clone, Debug)]
+pub(super) struct LoggedLayer {
+    metrics: Arc<LedgerMetrics>,
+}
 
-/// Tells the log, once, what became of each transfer, whoever still waits for it; in the span of the
-/// request that brought it.
+impl LoggedLayer {
+    pub(super) fn new(metrics: Arc<LedgerMetrics>) -> Self {
+        Self { metrics }
+    }
+}
+
+/// Tells the log and the metrics, once, what became of each transfer, whoever still waits for it; in
+/// the context of the request that brought it.
 #[derive(Clone, Debug)]
 pub(super) struct Logged<S> {
     inner: S,
+    metrics: Arc<LedgerMetrics>,
 }
 
 impl<S> Layer<S> for LoggedLayer {
     type Service = Logged<S>;
 
     fn layer(&self, inner: S) -> Logged<S> {
-        Logged { inner }
+        let metrics = Arc::clone(&self.metrics);
+        Logged { inner, metrics }
     }
 }
 
@@ -42,12 +56,13 @@ where
 
     fn call(&mut self, posting: Posting) -> Self::Future {
         let ending = self.inner.call(posting.clone());
+        let metrics = Arc::clone(&self.metrics);
         let logged = async move {
             let ended = ending.await;
-            log(&posting, &ended);
+            end(&metrics, &posting, &ended);
             ended
         };
-        Box::pin(logged.in_current_span())
+        Box::pin(telemetry::carried(logged.in_current_span()))
     }
 }
 
@@ -65,15 +80,28 @@ where
     }
 
     fn call(&mut self, postings: Vec<Posting>) -> Self::Future {
+        self.metrics.observe_batch(postings.len());
+        // The store is asked on behalf of one request, or of none in particular.
+        let request = match &*postings {
+            [posting] => posting.request.clone(),
+            _ => None,
+        };
         let ending = self.inner.call(postings.clone());
-        Box::pin(async move {
+        let metrics = Arc::clone(&self.metrics);
+        let logged = async move {
             let ended = ending.await?;
             for (posting, ended) in postings.iter().zip(&ended) {
-                log(posting, ended);
+                telemetry::enter(posting.request.clone(), || end(&metrics, posting, ended));
             }
             Ok(ended)
-        })
+        };
+        Box::pin(telemetry::within(request, logged))
     }
+}
+
+fn end(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(), Failed>) {
+    log(posting, ended);
+    counted::ended(metrics, posting, ended);
 }
 
 fn log(posting: &Posting, ended: &Result<(), Failed>) {

@@ -13,6 +13,7 @@ mod adjust;
 mod batch;
 mod cell;
 mod conclude;
+mod counted;
 mod draft;
 mod error;
 mod fuse;
@@ -58,6 +59,7 @@ pub use snapshot::Snapshot;
 
 use crate::kv::{Kv, KvError, KvService};
 use crate::ledger::Transfer;
+use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
 use conclude::ConcludeLayer;
 use fuse::Fuse;
@@ -92,6 +94,7 @@ pub struct Ledger {
     places: Arc<Places>,
     underway: Arc<Underway>,
     fuse: Arc<Fuse>,
+    metrics: Arc<LedgerMetrics>,
     kv: Kv,
     options: Options,
 }
@@ -125,12 +128,15 @@ impl Ledger {
         } = options.patience;
         let kv = Kv::new(store.clone());
         let underway = Arc::new(Underway::default());
+        let budget = budget(&options);
+        let metrics = Arc::<LedgerMetrics>::default();
+        metrics.watch_budget(&budget);
         let transfers = ServiceBuilder::new()
             // Says no at once when too many wait. From here on a client that hangs up, once its
             // transfer was sent, cannot cut it in half.
             .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
             // What became of each is told here, since above nobody may be waiting any more.
-            .layer(LoggedLayer)
+            .layer(LoggedLayer::new(Arc::clone(&metrics)))
             // When the tries are used up: makes certain that it will not happen, or says unknown.
             .layer(ConcludeLayer::new(
                 kv.clone(),
@@ -145,13 +151,13 @@ impl Ledger {
                     conflicts,
                     chance(options.seed, "transactions"),
                 )
-                .budget(budget(&options)),
+                .budget(budget),
             ))
             // A try that hangs is one that failed.
             .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
             // One attempt: decide, write all balances and records at once.
             .service(Transaction::new(kv, options.rules));
-        Self::new(store, options, underway, |_| {
+        Self::new(store, options, underway, metrics, |_| {
             BoxCloneSyncService::new(transfers)
         })
     }
@@ -160,7 +166,9 @@ impl Ledger {
     /// counts what is under way.
     #[must_use]
     pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
-        Self::new(store, options, Arc::default(), |saga| {
+        let metrics = Arc::<LedgerMetrics>::default();
+        let counted = Arc::clone(&metrics);
+        Self::new(store, options, Arc::default(), metrics, |saga| {
             let transfers = ServiceBuilder::new()
                 // Says no at once when the limit below is reached.
                 .layer(LoadShedLayer::new())
@@ -169,7 +177,7 @@ impl Ledger {
                 // Counts what really runs, whoever still waits for it.
                 .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
                 // What became of it is told here, since above nobody may be waiting any more.
-                .layer(LoggedLayer)
+                .layer(LoggedLayer::new(counted))
                 .service(saga);
             BoxCloneSyncService::new(transfers)
         })
@@ -179,12 +187,15 @@ impl Ledger {
         store: KvService,
         options: Options,
         underway: Arc<Underway>,
+        metrics: Arc<LedgerMetrics>,
         transfers: impl FnOnce(Saga) -> Transfers,
     ) -> Self {
         let kv = Kv::new(store);
         let places = Arc::new(Places::new(kv.clone()));
         let quarantine = Handle::new();
         let budget = budget(&options);
+        metrics.watch_quarantine(&quarantine);
+        metrics.watch_budget(&budget);
         let make = steps(&kv, options.patience.errors, &options, &budget);
         let take_back = steps(&kv, options.patience.undo_errors, &options, &budget);
         let saga = Saga::new(
@@ -208,6 +219,7 @@ impl Ledger {
             places,
             underway,
             fuse: Arc::new(Fuse::new(kv.clone(), quarantine)),
+            metrics,
             kv,
             options,
         }
@@ -223,10 +235,18 @@ impl Ledger {
         let posting = Posting::new(id, transfer, try_until);
         let mut transfers = self.transfers.clone();
         let answer = async { transfers.ready().await?.call(posting.clone()).await };
-        match answer.await {
+        let told = match answer.await {
             Ok(()) => Ok(()),
             Err(error) => TransferError::from_stack(error, &posting),
-        }
+        };
+        counted::told(&self.metrics, &posting, &told);
+        told
+    }
+
+    /// What its operators are told.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<LedgerMetrics> {
+        &self.metrics
     }
 
     /// What became of the transfer `id`; `None` if there is none (yet).
@@ -308,6 +328,7 @@ impl Ledger {
             self.options.patience,
             chance(self.options.seed, "sweeper"),
         )
+        .telling(&self.metrics)
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::record::Outcome;
 use crate::ledger::Transfer;
+use crate::telemetry::{self, Context};
 
 /// A transfer on its way into the store. Clones are the same transfer.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Posting {
     pub(super) since: Instant,
     /// The span of the request that brought it.
     pub(super) span: Span,
+    /// The request that brought it, if it was one.
+    pub(super) request: Option<Arc<Context>>,
     progress: Arc<Progress>,
 }
 
@@ -31,6 +34,7 @@ struct Progress {
     debit_was_sent: AtomicBool,
     ended: OnceLock<Outcome>,
     was_answered: AtomicBool,
+    was_counted: AtomicBool,
     steps: AtomicU32,
     tries: AtomicU32,
 }
@@ -54,6 +58,7 @@ impl Posting {
             try_until,
             since: Instant::now(),
             span: Span::current(),
+            request: telemetry::current(),
             progress: Arc::default(),
         }
     }
@@ -77,6 +82,7 @@ impl Posting {
             try_until,
             since: Instant::now(),
             span: Span::current(),
+            request: None,
             progress: Arc::new(progress),
         }
     }
@@ -165,6 +171,11 @@ impl Posting {
     /// How it ended, as far as is known.
     pub(super) fn ended(&self) -> Option<Outcome> {
         self.progress.ended.get().copied()
+    }
+
+    /// Whether nobody has counted it yet. Whoever asks counts it.
+    pub(super) fn is_uncounted(&self) -> bool {
+        !self.progress.was_counted.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a step.

@@ -8,6 +8,7 @@ use tokio::task;
 
 use super::snapshot::Snapshot;
 use crate::kv::{Kv, KvError, Listed, Range};
+use crate::telemetry;
 
 /// The least text after `!`, with which the service's own keys begin: names come after it.
 const AFTER_OWN_KEYS: &str = "\"";
@@ -61,7 +62,7 @@ impl Reader {
         }
         // On a task of its own: a list that takes long must not begin anew whenever the one who
         // asked for it has gone.
-        match task::spawn(listing).await {
+        match task::spawn(telemetry::carried(listing)).await {
             Ok(result) => result,
             Err(lost) => Err(Arc::new(KvError::Unavailable(lost.into()))),
         }

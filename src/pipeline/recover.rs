@@ -18,6 +18,7 @@ use super::snapshot::{Open, Snapshot};
 use super::underway::Underway;
 use crate::kv::KvError;
 use crate::ledger::Transfer;
+use crate::metrics::LedgerMetrics;
 
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 64;
@@ -33,6 +34,7 @@ pub(super) struct Sweeper {
     pub(super) fuse: Arc<Fuse>,
     pub(super) patience: Patience,
     pub(super) chance: Chance,
+    metrics: Arc<LedgerMetrics>,
     watched: Watched,
     finishing: JoinSet<()>,
     at_a_time: Arc<Semaphore>,
@@ -66,10 +68,17 @@ impl Sweeper {
             fuse,
             patience,
             chance,
+            metrics: Arc::default(),
             watched: Watched::default(),
             finishing: JoinSet::new(),
             at_a_time: Arc::new(Semaphore::new(AT_A_TIME)),
         }
+    }
+
+    /// Tells `metrics` what each round finds.
+    pub(super) fn telling(self, metrics: &Arc<LedgerMetrics>) -> Self {
+        let metrics = Arc::clone(metrics);
+        Self { metrics, ..self }
     }
 
     /// Makes rounds: for ever in a store that is shared, else until nothing is open any more.
@@ -106,6 +115,8 @@ impl Sweeper {
             }
         };
         self.watched.look(&snapshot);
+        let open = self.underway.and_open(&snapshot);
+        self.metrics.saw_open(open, self.watched.oldest(&snapshot));
         self.judge(&snapshot, suspicion).await;
         for posting in self.due(&snapshot) {
             self.finish(posting);
@@ -256,6 +267,13 @@ impl Watched {
             tracing::warn!(before = %*sum, "the balances sum to zero now");
             *sum = 0;
         }
+    }
+
+    /// For how long the oldest of the open transfers was seen.
+    fn oldest(&self, snapshot: &Snapshot) -> Option<Duration> {
+        let open = snapshot.open().iter();
+        let since = open.filter_map(|open| self.since.get(&open.id)).min();
+        since.map(Instant::elapsed)
     }
 
     fn is_older(&self, id: Uuid, age: Duration) -> bool {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use uuid::Uuid;
 
 use super::posting::Posting;
+use super::snapshot::Snapshot;
 
 /// How many transfers that were left open are kept in mind: what is in a cell is found without that.
 const MOST_LEFT: usize = 10_000;
@@ -54,6 +55,16 @@ impl Underway {
     /// Whether this process has `id` in hand, or left it open.
     pub(super) fn has(&self, id: Uuid) -> bool {
         self.transfers().states.contains_key(&id)
+    }
+
+    /// How many transfers are open in `snapshot`, or were left open without a trace in it.
+    pub(super) fn and_open(&self, snapshot: &Snapshot) -> usize {
+        let transfers = self.transfers();
+        let untraced = transfers
+            .states
+            .iter()
+            .filter(|(id, state)| matches!(state, State::Left(_)) && !snapshot.has_open(**id));
+        snapshot.open_transfers() + untraced.count()
     }
 
     /// What was left open.

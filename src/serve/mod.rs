@@ -129,6 +129,18 @@ where
     }
 }
 
+/// Serves `app` on `listener` for as long as this is polled.
+pub async fn for_ever<App>(listener: TcpListener, app: App, limits: Limits)
+where
+    App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
+    App: Clone + Send + 'static,
+{
+    let listener = Listener::new(listener, Arc::default(), limits, Arc::default());
+    if let Err(error) = axum::serve(listener, Shared::new(app)).await {
+        tracing::error!(%error, "a listener has ended");
+    }
+}
+
 type Answer = Response<Body>;
 
 /// While `leaving`, makes every answer the last one on its connection.

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use super::state::Changes;
 use super::{Entry, Fault, Range, Stamp, Versioned};
+use crate::metrics::CommitMetrics;
 
 /// A commit, as a whole: what it shows never changes, however long it is kept.
 pub trait Snapshot: Send + Sync + 'static {
@@ -42,6 +45,9 @@ pub trait Backend: Send + 'static {
     /// Whether [`commit`](Self::commit) waits for a device, so that other tasks should be moved to
     /// another thread meanwhile.
     const WAITS: bool;
+
+    /// Tells `commits` of syncs from now on, if it makes any.
+    fn observe_syncs(&self, _commits: &Arc<CommitMetrics>) {}
 
     /// The newest commit.
     ///

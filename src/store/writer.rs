@@ -4,9 +4,11 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
+use tokio::time::Instant;
 
-use super::state::{self, Draft};
+use super::state::{self, Changes, Draft};
 use super::{Backend, Fault, Refusal, Snapshot, Stamp, Write, WriteError};
+use crate::metrics::CommitMetrics;
 
 /// How many writes one commit takes at the most: bounds its time and its memory.
 const BATCH: usize = 1024;
@@ -36,6 +38,8 @@ pub struct Writer<B: Backend> {
     queue: mpsc::Receiver<Waiting>,
     backend: B,
     newest: Arc<ArcSwap<B::Snapshot>>,
+    /// Who is told how long commits take, if anybody.
+    commits: Option<Arc<CommitMetrics>>,
 }
 
 impl<B: Backend> Writer<B> {
@@ -48,6 +52,17 @@ impl<B: Backend> Writer<B> {
             queue,
             backend,
             newest,
+            commits: None,
+        }
+    }
+
+    /// The same, with somebody who is told how long commits take.
+    #[must_use]
+    pub fn observed(self, commits: Arc<CommitMetrics>) -> Self {
+        self.backend.observe_syncs(&commits);
+        Self {
+            commits: Some(commits),
+            ..self
         }
     }
 
@@ -110,8 +125,7 @@ impl<B: Backend> Writer<B> {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Fault> {
         if !draft.is_empty() {
-            let snapshot = self.backend.commit(&draft.into_changes())?;
-            self.newest.store(Arc::new(snapshot));
+            self.make_durable(&draft.into_changes())?;
         }
         for (answer, result) in answers.drain(..) {
             // Nobody may be waiting any more; the write stands all the same.
@@ -127,9 +141,19 @@ impl<B: Backend> Writer<B> {
             return Ok(Err(Refusal::CopyFailed));
         }
         let changes = state::reset(last.stamp());
-        let snapshot = self.backend.commit(&changes)?;
-        self.newest.store(Arc::new(snapshot));
+        self.make_durable(&changes)?;
         Ok(Ok(changes.stamp))
+    }
+
+    /// One commit, which readers see then.
+    fn make_durable(&mut self, changes: &Changes) -> Result<(), Fault> {
+        let begun = self.commits.as_ref().map(|_| Instant::now());
+        let snapshot = self.backend.commit(changes)?;
+        if let (Some(commits), Some(begun)) = (&self.commits, begun) {
+            commits.committed(begun.elapsed());
+        }
+        self.newest.store(Arc::new(snapshot));
+        Ok(())
     }
 }
 

@@ -1,58 +1,138 @@
-//! Every request has an id, in the log and in the answer (`x-request-id`).
+//! Every request has an id, in the log and in the answer (`x-request-id`), and is part of a trace
+//! (`traceparent`): its client's, or its own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
 
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Request};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use pin_project_lite::pin_project;
+use tower::{Layer, Service};
 use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
-use tower_http::request_id::{
-    MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
-};
 use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, TraceLayer};
 use tracing::{Level, Span};
 use uuid::Uuid;
 
+use crate::telemetry::{self, Context, Id, Trace, Within};
+
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The longest id that is taken over from a client, in bytes.
 const MAX_LENGTH: usize = 128;
 
-/// Forgets an id of the client's that is no plain word: it would end up in logs and in answers.
-pub(super) fn distrust<B>(mut request: Request<B>) -> Request<B> {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=:".contains(byte);
-    let trusted =
-        |id: &HeaderValue| (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(plain);
-    if !request.headers().get(X_REQUEST_ID).is_none_or(trusted) {
-        request.headers_mut().remove(X_REQUEST_ID);
-    }
-    request
-}
+/// The longest `tracestate` that is passed on: as much as everybody must be able to.
+const MAX_STATE: usize = 512;
 
-/// Takes over the client's id, or makes one.
-pub(super) fn take_or_make() -> SetRequestIdLayer<NewId> {
-    SetRequestIdLayer::new(X_REQUEST_ID, NewId)
-}
-
-/// Repeats the id in the answer.
-pub(super) fn repeat() -> PropagateRequestIdLayer {
-    PropagateRequestIdLayer::new(X_REQUEST_ID)
-}
-
-/// Makes UUIDs that sort by time.
+/// Puts [`Identified`] around a service.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NewId;
+pub(super) struct IdentifiedLayer;
 
-impl MakeRequestId for NewId {
-    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
-        let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = Uuid::now_v7().hyphenated().encode_lower(&mut text);
-        HeaderValue::from_str(id).ok().map(RequestId::new)
+/// Serves each request in its [`Context`], and repeats its id in the answer.
+#[derive(Clone, Debug)]
+pub(super) struct Identified<S> {
+    inner: S,
+}
+
+impl<S> Layer<S> for IdentifiedLayer {
+    type Service = Identified<S>;
+
+    fn layer(&self, inner: S) -> Identified<S> {
+        Identified { inner }
+    }
+}
+
+impl<S, B> Service<Request<Body>> for Identified<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Answering<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let headers = request.headers();
+        let context = Arc::new(Context::new(id(headers), trace(headers)));
+        let answering = telemetry::enter(Some(Arc::clone(&context)), || self.inner.call(request));
+        Answering {
+            answering: telemetry::within(Some(Arc::clone(&context)), answering),
+            context,
+        }
+    }
+}
+
+pin_project! {
+    /// An answer that will repeat the id of its request.
+    pub(super) struct Answering<F> {
+        #[pin]
+        answering: Within<F>,
+        context: Arc<Context>,
+    }
+}
+
+impl<F, B, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answering.poll(cx));
+        if let (Ok(answer), Some(id)) = (&mut answer, header(this.context.id())) {
+            answer.headers_mut().insert(X_REQUEST_ID, id);
+        }
+        Poll::Ready(answer)
+    }
+}
+
+/// The client's id, or a new one where that is no plain word: it ends up in logs and in answers.
+fn id(headers: &HeaderMap) -> Id {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=:".contains(byte);
+    headers
+        .get(X_REQUEST_ID)
+        .filter(|id| (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(plain))
+        .and_then(|id| id.to_str().ok())
+        .map_or_else(|| Id::Own(Uuid::now_v7()), |id| Id::Client(id.into()))
+}
+
+fn header(id: &Id) -> Option<HeaderValue> {
+    match id {
+        Id::Own(id) => {
+            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+            HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).ok()
+        }
+        Id::Client(id) => HeaderValue::from_str(id).ok(),
+    }
+}
+
+/// The trace that the client is in, if it names just one.
+fn trace(headers: &HeaderMap) -> Option<Trace> {
+    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let (Some(parent), None) = (parents.next(), parents.next()) else {
+        return None;
+    };
+    let trace = Trace::parse(parent.to_str().ok()?)?;
+    let states = headers.get_all(TRACESTATE).iter();
+    let states: Option<Vec<_>> = states.map(|state| state.to_str().ok()).collect();
+    match states.map(|states| states.join(",")) {
+        Some(state) if (1..=MAX_STATE).contains(&state.len()) => Some(trace.with_state(&state)),
+        _ => Some(trace),
     }
 }
 
 type MakeSpan = fn(&Request<Body>) -> Span;
 
 /// Spans and lines of requests; at debug, so that they cost nothing otherwise. Errors are logged
-/// where they are turned into answers.
-pub(super) fn trace() -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan> {
+/// where they are turned into answers. The ids are in every line anyway.
+pub(super) fn trace_layer() -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan> {
     TraceLayer::new_for_http()
         .make_span_with(span as MakeSpan)
         .on_request(DefaultOnRequest::new().level(Level::TRACE))
@@ -60,9 +140,5 @@ pub(super) fn trace() -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, Ma
 }
 
 fn span(request: &Request<Body>) -> Span {
-    let id = request
-        .headers()
-        .get(X_REQUEST_ID)
-        .map(|id| id.to_str().unwrap_or_default());
-    tracing::debug_span!("request", method = %request.method(), path = request.uri().path(), id)
+    tracing::debug_span!("request", method = %request.method(), path = request.uri().path())
 }

@@ -4,7 +4,9 @@
     reason = "every test is a crate of its own, and none uses all of this"
 )]
 
+pub(crate) mod balancer;
 pub(crate) mod exact;
+pub(crate) mod figures;
 pub(crate) mod http;
 pub(crate) mod kvstore;
 pub(crate) mod load;

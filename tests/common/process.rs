@@ -69,6 +69,12 @@ impl Process {
             .unwrap_or_else(|| panic!("no address in {line:?}"))
     }
 
+    /// Where it serves its operators, as the line that told its address says too.
+    pub(crate) fn operators(&self) -> Option<SocketAddr> {
+        let mut words = self.log.split_whitespace();
+        words.find_map(|word| word.strip_prefix("ops=")?.parse().ok())
+    }
+
     /// Waits for a line of the log that contains `part`.
     pub(crate) fn wait_for(&mut self, part: &str) -> String {
         let end = Instant::now() + PATIENCE;

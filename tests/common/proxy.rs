@@ -50,6 +50,7 @@ pub(crate) struct Seen<'a> {
     /// What comes after the question mark, as it was sent.
     pub(crate) query: &'a str,
     pub(crate) body: &'a [u8],
+    head: &'a str,
     /// How many requests to the same path came before.
     pub(crate) before: usize,
 }
@@ -58,6 +59,16 @@ impl Seen<'_> {
     /// Whether it is one of so many in a hundred, evenly spread among those to its path.
     pub(crate) fn is_among(&self, percent: usize) -> bool {
         (self.before + 1) * percent / 100 > self.before * percent / 100
+    }
+
+    /// The value of a header, if it has it just once.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        let mut values = headers.filter(|(own, _)| own.eq_ignore_ascii_case(name));
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value),
+            _ => None,
+        }
     }
 
     /// Whether it is a put, or a transaction with one, of `key`.
@@ -193,6 +204,7 @@ impl Shared {
             path,
             query,
             body: request.body(),
+            head: request.head(),
             before,
         });
         state.disturbed += usize::from(fate != Fate::Pass);

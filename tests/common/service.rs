@@ -12,6 +12,7 @@ use resilient::detach::Tracker;
 use splitdim::kv::{KvService, embedded};
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::store::{Memory, Store};
+use splitdim::web::{Edge, Resets};
 use tokio::sync::{Mutex, MutexGuard};
 use tower::util::BoxCloneSyncService;
 use tower::{Service as _, ServiceExt};
@@ -61,7 +62,11 @@ impl Service {
     pub(crate) fn over(store: KvService) -> Self {
         let ledger = Ledger::transactional(store, Options::default(), Tracker::new());
         Self {
-            place: Place::Process(App::new(splitdim::http::app(ledger))),
+            place: Place::Process(App::new(splitdim::http::app(
+                ledger,
+                Resets::Open,
+                Edge::default(),
+            ))),
             mark: String::new(),
         }
     }

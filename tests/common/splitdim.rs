@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use tempfile::TempDir;
 
 use super::exact::Balances;
+use super::figures::Figures;
 use super::http::{Connection, get};
 use super::process::{Process, Signal};
 
@@ -68,6 +69,12 @@ impl Splitdim {
     pub(crate) async fn connect(&self) -> Connection {
         let connection = Connection::open(self.address).await;
         connection.expect("splitdim accepts connections")
+    }
+
+    /// What it tells its operators. It must serve them.
+    pub(crate) async fn figures(&self) -> Figures {
+        let operators = self.process.operators();
+        Figures::of(operators.expect("it serves operators")).await
     }
 
     /// Everybody's balance, at one moment.

@@ -37,6 +37,12 @@ impl TokenBucket {
         }
     }
 
+    /// Retries that could be made now, one after the other.
+    #[must_use]
+    pub fn left(&self) -> f64 {
+        self.change(|tokens| *tokens)
+    }
+
     /// Changes the tokens, after those for the time since the last change were added.
     fn change<T>(&self, change: impl FnOnce(&mut f64) -> T) -> T {
         // Nothing panics under this lock.

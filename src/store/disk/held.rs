@@ -1,9 +1,12 @@
 use std::borrow::Cow;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{BackendError, StorageBackend};
+use tokio::time::Instant;
+
+use crate::metrics::CommitMetrics;
 
 /// A file to which nothing is written before it is [released](Self::release).
 ///
@@ -17,6 +20,7 @@ pub(super) struct Held<B>(Arc<Shared<B>>);
 #[derive(Debug)]
 struct Shared<B> {
     backend: B,
+    syncs: Syncs,
     state: RwLock<State>,
 }
 
@@ -40,6 +44,7 @@ impl<B: StorageBackend> Held<B> {
     pub(super) fn new(backend: B) -> Self {
         Self(Arc::new(Shared {
             backend,
+            syncs: Syncs::default(),
             state: RwLock::new(State::Held(Vec::new())),
         }))
     }
@@ -54,6 +59,11 @@ impl<B: StorageBackend> Held<B> {
         }
         *state = State::Released;
         Ok(())
+    }
+
+    /// Who is told of its syncs.
+    pub(super) fn syncs(&self) -> Syncs {
+        self.0.syncs.clone()
     }
 
     fn step(&self, step: Step<'_>) -> io::Result<()> {
@@ -81,6 +91,27 @@ impl<B: StorageBackend> Held<B> {
 impl<B> Clone for Held<B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
+    }
+}
+
+/// Who is told how long syncs take, if anybody. Clones tell the same one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Syncs(Arc<OnceLock<Arc<CommitMetrics>>>);
+
+impl Syncs {
+    /// Tells `commits` from now on. There is one who is told.
+    pub(super) fn observe(&self, commits: &Arc<CommitMetrics>) {
+        self.0.get_or_init(|| Arc::clone(commits));
+    }
+
+    fn time<T>(&self, sync: impl FnOnce() -> T) -> T {
+        let Some(commits) = self.0.get() else {
+            return sync();
+        };
+        let begun = Instant::now();
+        let synced = sync();
+        commits.synced(begun.elapsed());
+        synced
     }
 }
 
@@ -170,7 +201,7 @@ impl<B: StorageBackend> StorageBackend for Held<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.step(Step::Sync)
+        self.0.syncs.time(|| self.step(Step::Sync))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

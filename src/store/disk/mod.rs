@@ -8,12 +8,15 @@ mod tests;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::state::Changes;
 use super::{Backend, Fault, Snapshot, Stamp, Versioned};
 
+use crate::metrics::CommitMetrics;
+use held::Syncs;
 use snapshot::DiskSnapshot;
 
 /// The file that holds the store, in the data directory.
@@ -29,6 +32,7 @@ const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 #[derive(Debug)]
 pub struct Disk {
     database: Database,
+    syncs: Syncs,
     directory: PathBuf,
     /// Held until the process ends.
     _lock: Option<File>,
@@ -86,6 +90,10 @@ impl Backend for Disk {
     type Snapshot = DiskSnapshot;
 
     const WAITS: bool = true;
+
+    fn observe_syncs(&self, commits: &Arc<CommitMetrics>) {
+        self.syncs.observe(commits);
+    }
 
     fn snapshot(&self) -> Result<DiskSnapshot, Fault> {
         self.try_snapshot().map_err(self.fault("read"))

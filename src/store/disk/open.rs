@@ -7,7 +7,7 @@ use std::path::Path;
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
 
-use super::held::Held;
+use super::held::{Held, Syncs};
 use super::{Disk, FILE_NAME, META, ROWS};
 use crate::store::{OpenError, epoch};
 
@@ -47,8 +47,10 @@ impl Disk {
             Err(error) if error.kind() == ErrorKind::NotFound => create(directory, &path)?,
             Err(error) => return Err(io_error("read", &path)(error)),
         }
+        let (database, syncs) = verified(file(&path)?, &path)?;
         Ok(Self {
-            database: verified(file(&path)?, &path)?,
+            database,
+            syncs,
             directory: directory.to_owned(),
             _lock: Some(lock),
         })
@@ -60,8 +62,10 @@ impl Disk {
         backend: impl StorageBackend,
         directory: &Path,
     ) -> Result<Self, OpenError> {
+        let (database, syncs) = verified(backend, &directory.join(FILE_NAME))?;
         Ok(Self {
-            database: verified(backend, &directory.join(FILE_NAME))?,
+            database,
+            syncs,
             directory: directory.to_owned(),
             _lock: None,
         })
@@ -75,7 +79,7 @@ impl Disk {
 }
 
 /// Opens what is in `backend`, which is called `path`, if it is a store and whole.
-fn verified(backend: impl StorageBackend, path: &Path) -> Result<Database, OpenError> {
+fn verified(backend: impl StorageBackend, path: &Path) -> Result<(Database, Syncs), OpenError> {
     let held = Held::new(backend);
     let database = builder()
         .set_check_integrity_on_open(true)
@@ -83,7 +87,7 @@ fn verified(backend: impl StorageBackend, path: &Path) -> Result<Database, OpenE
         .map_err(|error| open_error(path, error))?;
     check_format(&database, path)?;
     held.release().map_err(io_error("write", path))?;
-    Ok(database)
+    Ok((database, held.syncs()))
 }
 
 fn builder() -> redb::Builder {

@@ -1,9 +1,19 @@
-//! The log.
+//! The log, and what a line of it says of the request that it belongs to.
+
+mod context;
+mod line;
+mod trace;
 
 use std::error::Error;
 use std::{fmt, io};
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::{self, JsonFields};
+
+pub use context::{Context, Id, Within, carried, current, enter, within};
+pub use trace::Trace;
+
+use line::Lines;
 
 /// How the log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,10 +39,16 @@ pub fn start(format: LogFormat) -> Result<(), String> {
         .with_env_filter(filter)
         .with_writer(io::stderr);
     match format {
-        LogFormat::Text => log
-            .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
+        LogFormat::Text => {
+            let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+            log.with_ansi(is_terminal)
+                .event_format(Lines::text(format::format().with_ansi(is_terminal)))
+                .init();
+        }
+        LogFormat::Json => log
+            .fmt_fields(JsonFields::new())
+            .event_format(Lines::json(format::json()))
             .init(),
-        LogFormat::Json => log.json().init(),
     }
     Ok(())
 }
