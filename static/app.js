@@ -41,7 +41,7 @@ const failed = (message, { certain = false, field = null } = {}) =>
 async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+    response = await fetch(path, { cache: "no-cache", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
     if (response.ok) return await response.text();
   } catch {
     // The request may have arrived even though no answer came back.

@@ -34,6 +34,7 @@ on_both! {
     health_is_ok,
     a_transfer_is_answered_with_an_empty_body,
     accounts_are_sorted_by_byte_order_and_people_at_zero_are_among_them,
+    what_a_client_has_already_is_not_sent_again,
     clear_tells_who_pays_whom_and_changes_nothing,
     the_transfers_of_clear_bring_everybody_to_zero,
     a_reset_empties_the_ledger,
@@ -123,6 +124,28 @@ async fn accounts_are_sorted_by_byte_order_and_people_at_zero_are_among_them(mut
         "\"👋\"",
     ];
     assert_json(&answer, &format!("[{}]", sorted.map(account).join(",")));
+}
+
+async fn what_a_client_has_already_is_not_sent_again(mut service: Service) {
+    let (a, b) = (service.person("a"), service.person("b"));
+    service.transferred(&a, &b, 1).await;
+    for path in ["/api/accounts", "/api/clear"] {
+        let answer = service.get(path).await;
+        assert_eq!(answer.status(), 200);
+        assert_eq!(header(&answer, "cache-control"), Some("private, no-cache"));
+        let tag = header(&answer, "etag").expect("there is a tag").to_owned();
+        for known in [tag.clone(), format!("\"other\", {tag}"), "*".to_owned()] {
+            let again = service.call(with(get(path), "if-none-match", &known)).await;
+            assert_eq!(again.status(), 304, "{known}");
+            assert!(again.body().is_empty());
+            assert_eq!(header(&again, "etag"), Some(&*tag));
+        }
+        service.transferred(&a, &b, 1).await;
+        let changed = service.call(with(get(path), "if-none-match", &tag)).await;
+        assert_eq!(changed.status(), 200);
+        assert_ne!(header(&changed, "etag"), Some(&*tag));
+        assert_ne!(changed.body(), answer.body());
+    }
 }
 
 async fn clear_tells_who_pays_whom_and_changes_nothing(mut service: Service) {

@@ -102,10 +102,12 @@ async fn an_error_of_the_server_leaves_writes_in_doubt() {
 #[tokio::test]
 async fn a_refusal_by_something_else_on_the_way_leaves_no_doubt() {
     let (kv, proxy) = through_proxy().await;
-    for status in [401, 403, 404, 405, 413] {
+    for status in [401, 403, 404, 405] {
         proxy.rule(move |_| Fate::Refuse(status));
         assert_classes(&kv, "unavailable", "unavailable").await;
     }
+    proxy.rule(|_| Fate::Refuse(413));
+    assert_classes(&kv, "unavailable", "invalid").await;
     // These may be said after the write was passed on.
     for status in [408, 429, 499] {
         proxy.rule(move |_| Fate::Refuse(status));

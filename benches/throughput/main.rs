@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `BENCH_SECONDS` | length of one measurement | 5 |
 //! | `BENCH_PAIRS` | measurements of each side in each row | 5 |
-//! | `BENCH_ONLY` | only the rows with this in their name | all |
+//! | `BENCH_ONLY` | only the rows with this in their name; `growth` for the table of growing ledgers | all |
 //!
 //! Adding a row is one entry in [`scenario::ROWS`].
 #![expect(
@@ -19,6 +19,7 @@
 
 mod bare;
 mod fetch;
+mod growth;
 mod host;
 mod ledger;
 mod pair;
@@ -92,8 +93,14 @@ fn measure(settings: &Settings) -> Outcome<()> {
             }
         }
     }
+    if !finished.is_empty() || settings.growth {
+        println!("{header}");
+    }
     if !finished.is_empty() {
-        print!("{header}\n{}", report::table(&finished));
+        println!("{}", report::table(&finished));
+    }
+    if settings.growth && outcome.is_ok() {
+        print!("{}", growth::table(settings)?);
     }
     outcome
 }

@@ -24,9 +24,9 @@ pub(crate) fn header(settings: &Settings) -> Outcome<String> {
 /// The rows, two lines each, and below them what else is to be known of one.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut lines = vec![
-        "| Row | Server | Requests/s | p99 ms | CPU µs/request | RSS MiB (peak) | Requests | Ratio |"
+        "| Row | Server | Requests/s | p50 ms | p99 ms | CPU µs/request | RSS MiB (peak) | Requests | Ratio |"
             .to_owned(),
-        "|---|---|--:|--:|--:|--:|--:|--:|".to_owned(),
+        "|---|---|--:|--:|--:|--:|--:|--:|--:|".to_owned(),
     ];
     for row in rows {
         let baseline: Vec<_> = row.pairs.iter().map(|pair| pair.baseline).collect();
@@ -56,8 +56,9 @@ fn cells(measurements: &[Measurement], memory: Memory) -> String {
         |value: fn(&Measurement) -> f64| median(measurements.iter().map(value).collect());
     let requests: u64 = measurements.iter().map(|one| one.counts.requests).sum();
     format!(
-        "{} | {:.2} | {:.1} | {:.1} ({:.1}) | {}",
+        "{} | {:.2} | {:.2} | {:.1} | {:.1} ({:.1}) | {}",
         grouped(median_of(|one| one.counts.rate).round() as u64),
+        median_of(|one| one.counts.p50.as_secs_f64() * 1e3),
         median_of(|one| one.counts.p99.as_secs_f64() * 1e3),
         median_of(Measurement::cpu_per_request),
         mebibytes(memory.resident),
@@ -123,12 +124,12 @@ fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-fn mebibytes(kibibytes: u64) -> f64 {
+pub(crate) fn mebibytes(kibibytes: u64) -> f64 {
     kibibytes as f64 / 1024.0
 }
 
 /// `1234567` as `1,234,567`.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (position, digit) in digits.chars().enumerate() {

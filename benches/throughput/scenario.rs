@@ -42,23 +42,58 @@ pub(crate) enum Load {
     },
 }
 
+/// The two modes that ask a store.
+const TRANSACTIONS: Subject = Subject::SplitdimOnKvstore("transactionalkvstore");
+const SINGLE_PUTS: Subject = Subject::SplitdimOnKvstore("resilientkvstore");
+
+const MEMORY: Subject = Subject::Splitdim(Storage::Memory);
+const DISK: Subject = Subject::Splitdim(Storage::Disk);
+
 /// All rows.
 pub(crate) const ROWS: &[Scenario] = &[
-    Scenario {
-        name: "transfer, in memory",
-        subject: Subject::Splitdim(Storage::Memory),
-        load: Load::Transfers { people: 1000 },
-        connections: 64,
-    },
-    Scenario {
-        name: "transfer, on disk",
-        subject: Subject::Splitdim(Storage::Disk),
-        load: Load::Transfers { people: 1000 },
-        connections: 64,
-    },
+    transfers("transfer, in memory", MEMORY, 1000, 64),
+    transfers("transfer, in memory, 1 connection", MEMORY, 1000, 1),
+    transfers("transfer, in memory, 256 connections", MEMORY, 1000, 256),
+    transfers("transfer, in memory, a hot pair", MEMORY, 2, 64),
+    transfers("transfer, on disk", DISK, 1000, 64),
+    transfers("transfer, on disk, 1 connection", DISK, 1000, 1),
+    transfers("transfer, on disk, 256 connections", DISK, 1000, 256),
+    transfers("transfer, on disk, a hot pair", DISK, 2, 64),
+    transfers("transfer, transactionalkvstore", TRANSACTIONS, 1000, 64),
+    transfers(
+        "transfer, transactionalkvstore, 1 connection",
+        TRANSACTIONS,
+        1000,
+        1,
+    ),
+    transfers(
+        "transfer, transactionalkvstore, 256 connections",
+        TRANSACTIONS,
+        1000,
+        256,
+    ),
+    transfers(
+        "transfer, transactionalkvstore, a hot pair",
+        TRANSACTIONS,
+        2,
+        64,
+    ),
+    transfers("transfer, resilientkvstore", SINGLE_PUTS, 1000, 64),
+    transfers(
+        "transfer, resilientkvstore, 1 connection",
+        SINGLE_PUTS,
+        1000,
+        1,
+    ),
+    transfers(
+        "transfer, resilientkvstore, 256 connections",
+        SINGLE_PUTS,
+        1000,
+        256,
+    ),
     Scenario {
         name: "accounts of 1,000 people",
-        subject: Subject::Splitdim(Storage::Memory),
+        subject: MEMORY,
         load: Load::Read {
             path: "/api/accounts",
             people: 1000,
@@ -67,23 +102,11 @@ pub(crate) const ROWS: &[Scenario] = &[
     },
     Scenario {
         name: "clear of 1,000 people",
-        subject: Subject::Splitdim(Storage::Memory),
+        subject: MEMORY,
         load: Load::Read {
             path: "/api/clear",
             people: 1000,
         },
-        connections: 64,
-    },
-    Scenario {
-        name: "transfer, transactionalkvstore, kvstore on disk",
-        subject: Subject::SplitdimOnKvstore("transactionalkvstore"),
-        load: Load::Transfers { people: 1000 },
-        connections: 64,
-    },
-    Scenario {
-        name: "transfer, resilientkvstore, kvstore on disk",
-        subject: Subject::SplitdimOnKvstore("resilientkvstore"),
-        load: Load::Transfers { people: 1000 },
         connections: 64,
     },
     Scenario {
@@ -99,3 +122,17 @@ pub(crate) const ROWS: &[Scenario] = &[
         connections: 64,
     },
 ];
+
+const fn transfers(
+    name: &'static str,
+    subject: Subject,
+    people: u32,
+    connections: u32,
+) -> Scenario {
+    Scenario {
+        name,
+        subject,
+        load: Load::Transfers { people },
+        connections,
+    }
+}

@@ -13,7 +13,7 @@ use crate::Outcome;
 use crate::process::{POLL, Process};
 
 /// Within this time a server says where it listens.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// Within this time a server ends after SIGTERM, with no connection open.
 const STOP_LIMIT: Duration = Duration::from_secs(30);

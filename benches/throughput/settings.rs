@@ -4,6 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 
 use crate::Outcome;
+use crate::growth;
 use crate::scenario::{ROWS, Scenario};
 
 /// How long, how often and what to measure.
@@ -15,6 +16,8 @@ pub(crate) struct Settings {
     pub(crate) pairs: usize,
     /// The rows to measure, in their order in the table: those with `BENCH_ONLY` in their name.
     pub(crate) rows: Vec<&'static Scenario>,
+    /// Whether to measure ledgers of many sizes too.
+    pub(crate) growth: bool,
 }
 
 impl Settings {
@@ -25,10 +28,15 @@ impl Settings {
     /// A number that is none, or below 1; a name that no row has, because a typing mistake should not look like
     /// a benchmark that went well.
     pub(crate) fn from_env() -> Outcome<Self> {
+        let only = env::var("BENCH_ONLY").unwrap_or_default();
         Ok(Self {
             seconds: positive("BENCH_SECONDS", 5)?,
             pairs: usize::try_from(positive("BENCH_PAIRS", 5)?)?,
-            rows: rows_named(&env::var("BENCH_ONLY").unwrap_or_default())?,
+            rows: match &*only {
+                growth::NAME => Vec::new(),
+                part => rows_named(part)?,
+            },
+            growth: only.is_empty() || only == growth::NAME,
         })
     }
 }

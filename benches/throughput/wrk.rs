@@ -49,6 +49,8 @@ pub(crate) struct Counts {
     pub(crate) requests: u64,
     /// The same per second.
     pub(crate) rate: f64,
+    /// Half were answered within this time.
+    pub(crate) p50: Duration,
     /// 99 of 100 were answered within this time.
     pub(crate) p99: Duration,
 }
@@ -113,6 +115,7 @@ impl Run {
 /// Reads wrk's report, of which these lines count (the two of failures are there only if something failed):
 ///
 /// ```text
+///      50%    1.23ms
 ///      99%    1.94ms
 ///   242393 requests in 5.01s, 17.34MB read
 ///   Socket errors: connect 0, read 3, write 0, timeout 0
@@ -120,10 +123,12 @@ impl Run {
 /// Requests/sec:  48430.31
 /// ```
 fn parse(printed: &str) -> Outcome<Counts> {
-    let (mut requests, mut rate, mut p99) = (None, None, None);
+    let (mut requests, mut rate, mut p50, mut p99) = (None, None, None, None);
     for line in printed.lines().map(str::trim) {
         if line.starts_with("Socket errors:") || line.starts_with("Non-2xx") {
             return Err(line.into());
+        } else if let Some(duration) = line.strip_prefix("50%") {
+            p50 = parse_duration(duration.trim());
         } else if let Some(duration) = line.strip_prefix("99%") {
             p99 = parse_duration(duration.trim());
         } else if let Some(count) = line.strip_prefix("Requests/sec:") {
@@ -132,10 +137,11 @@ fn parse(printed: &str) -> Outcome<Counts> {
             requests = count.parse().ok();
         }
     }
-    match (requests, rate, p99) {
-        (Some(requests), Some(rate), Some(p99)) if requests > 0 => Ok(Counts {
+    match (requests, rate, p50, p99) {
+        (Some(requests), Some(rate), Some(p50), Some(p99)) if requests > 0 => Ok(Counts {
             requests,
             rate,
+            p50,
             p99,
         }),
         (Some(0), ..) => Err("no request was answered".into()),

@@ -14,9 +14,9 @@ type Render = Arc<dyn Fn(&Snapshot) -> Result<Bytes, Error> + Send + Sync>;
 /// A body that depends on the accounts only: rendered once for each snapshot of them.
 pub(super) struct Rendered {
     render: Render,
-    newest: ArcSwapOption<(Arc<Snapshot>, Bytes)>,
+    newest: Arc<ArcSwapOption<(Arc<Snapshot>, Bytes)>>,
     /// Held by who renders, so that one does.
-    rendering: Mutex<()>,
+    rendering: Arc<Mutex<()>>,
 }
 
 impl Rendered {
@@ -25,8 +25,8 @@ impl Rendered {
     ) -> Self {
         Self {
             render: Arc::new(render),
-            newest: ArcSwapOption::empty(),
-            rendering: Mutex::new(()),
+            newest: Arc::default(),
+            rendering: Arc::default(),
         }
     }
 
@@ -35,17 +35,22 @@ impl Rendered {
         if let Some(body) = self.known(snapshot) {
             return Ok(body);
         }
-        let _one_at_a_time = self.rendering.lock().await;
+        let one_at_a_time = Arc::clone(&self.rendering).lock_owned().await;
         if let Some(body) = self.known(snapshot) {
             return Ok(body);
         }
-        // Not on this thread: there may be very many accounts.
-        let (render, seen) = (Arc::clone(&self.render), Arc::clone(snapshot));
-        let rendered = task::spawn_blocking(move || render(&seen)).await;
-        let body = rendered.map_err(|_| Error::Internal("a body could not be rendered"))??;
-        let newest = (Arc::clone(snapshot), body.clone());
-        self.newest.store(Some(Arc::new(newest)));
-        Ok(body)
+        // Not on this thread: there may be very many accounts. Nor is it begun anew whenever the one
+        // who asked for it has gone.
+        let (render, newest) = (Arc::clone(&self.render), Arc::clone(&self.newest));
+        let snapshot = Arc::clone(snapshot);
+        let rendered = task::spawn_blocking(move || {
+            let body = render(&snapshot)?;
+            newest.store(Some(Arc::new((snapshot, body.clone()))));
+            drop(one_at_a_time);
+            Ok(body)
+        });
+        let rendered = rendered.await;
+        rendered.map_err(|_| Error::Internal("a body could not be rendered"))?
     }
 
     fn known(&self, snapshot: &Arc<Snapshot>) -> Option<Bytes> {

@@ -29,7 +29,7 @@ impl Known<'_> {
         let mut tags = tags
             .filter_map(|tags| tags.to_str().ok())
             .flat_map(|tags| tags.split(','));
-        stamp.is_some() && tags.any(|tag| wire::stamp_of(tag) == stamp)
+        stamp.is_some() && tags.any(|tag| tag.trim() == "*" || wire::stamp_of(tag) == stamp)
     }
 }
 
@@ -58,7 +58,7 @@ fn tag(stamp: Stamp) -> Option<HeaderValue> {
 impl IntoResponse for Tagged {
     fn into_response(self) -> Response<Body> {
         // To be kept, but asked for each time.
-        let caching = [(CACHE_CONTROL, HeaderValue::from_static("no-cache"))];
+        let caching = [(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"))];
         let tag = AppendHeaders(self.tag.map(|tag| (ETAG, tag)));
         const JSON: HeaderValue = HeaderValue::from_static("application/json");
         match self.body {

@@ -47,7 +47,7 @@ impl KvClient {
 
     /// A client of the server at `address` (`host:port`), which waits for `timeout` at most until
     /// an answer is complete. A list, which may be long, may take four times as long with its
-    /// retries, and be silent for half of that: a connection that is dead does not use it all up.
+    /// retries, and be silent for three quarters of that: a connection that is dead does not use it all up.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl KvClient {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(timeout)
-            .read_timeout(timeout * 2)
+            .read_timeout(timeout * 3)
             .pool_idle_timeout(POOL_IDLE_TIMEOUT)
             .redirect(redirect::Policy::none())
             // Retries belong to those who know what may be sent twice.
@@ -230,13 +230,14 @@ async fn write(request: RequestBuilder) -> Result<KvResponse, KvError> {
     match status {
         StatusCode::OK => Ok(KvResponse::Done { stamp }),
         StatusCode::PRECONDITION_REQUIRED => Err(KvError::Conflict(conflict(response).await)),
-        StatusCode::BAD_REQUEST => Err(KvError::Invalid("the store refused a write".into())),
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE => Err(KvError::Invalid(format!(
+            "the store answered {status} to a write"
+        ))),
         // Whoever says so has not looked at what the write says.
         StatusCode::UNAUTHORIZED
         | StatusCode::FORBIDDEN
         | StatusCode::NOT_FOUND
-        | StatusCode::METHOD_NOT_ALLOWED
-        | StatusCode::PAYLOAD_TOO_LARGE => Err(KvError::Unavailable(
+        | StatusCode::METHOD_NOT_ALLOWED => Err(KvError::Unavailable(
             format!("the store answered {status} to a write").into(),
         )),
         // It may come from a proxy that had passed the write on.

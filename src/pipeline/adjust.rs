@@ -265,9 +265,13 @@ impl Adjust {
         let (receiver, sender) = if self.rules.guard_after_cell {
             let receiver = parties.receiver.sight().await?;
             let sender = match self.rules.guard_for_each_try {
-                // Nobody else has put a mark there, or removed one, since the first of what this
-                // process has built the cell on; and this process does not with what it makes now.
-                true => parties.sender.sight_after_base_of(&receiver).await?,
+                // Of a transfer that this process has begun, nobody else has put a mark there, or
+                // removed one, since what this process has built the cell on; and this process
+                // removes it only when it has ended.
+                true if !step.posting.was_found() => {
+                    parties.sender.sight_after_base_of(&receiver).await?
+                }
+                true => parties.sender.sight_after(&receiver).await?,
                 false => parties.sender.sight().await?,
             };
             (receiver, sender)

@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 use std::convert::Infallible;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,6 +45,8 @@ enum Standing {
     Made,
     /// It was not made, and never will be.
     KeptOut,
+    /// It was not made. The store does not take it as it is, but perhaps in parts.
+    TooMuch,
     /// It may have been made, or may yet be.
     Doubtful,
 }
@@ -84,12 +85,21 @@ where
         let in_hand = self.underway.take_all(&postings);
         let mut ended: Vec<Ended> = Vec::new();
         ended.resize_with(postings.len(), || Ok(()));
-        let mut open: Vec<usize> = (0..postings.len()).collect();
-        while !open.is_empty() {
+        // What is to be made together, by its places in `postings`.
+        let mut batches: Vec<Vec<usize>> = vec![(0..postings.len()).collect()];
+        while let Some(open) = batches.pop() {
+            if open.is_empty() {
+                continue;
+            }
             let batch = Batch::new(open.iter().map(|&at| postings[at].clone()).collect());
             let (standing, given_up) = self.bring_to_an_end(&batch).await;
             let (mut others, mut given_up) = (Vec::new(), given_up.into_iter().peekable());
-            for (place, at) in mem::take(&mut open).into_iter().enumerate() {
+            if matches!(standing, Standing::TooMuch) {
+                let (first, second) = open.split_at(open.len() / 2);
+                batches.extend([second.to_vec(), first.to_vec()]);
+                continue;
+            }
+            for (place, at) in open.into_iter().enumerate() {
                 let posting = &postings[at];
                 let cause = given_up.next_if(|(given_up, _)| *given_up == place);
                 match (&standing, cause) {
@@ -102,14 +112,14 @@ where
                             cause.map_or_else(|| Cause::Parted.into(), |(_, cause)| cause),
                         ));
                     }
-                    (Standing::KeptOut, Some((_, cause))) => {
+                    (_, Some((_, cause))) => {
                         posting.end(Outcome::Undone);
                         ended[at] = Err(Failed::certain(cause));
                     }
-                    (Standing::KeptOut, None) => others.push(at),
+                    (_, None) => others.push(at),
                 }
             }
-            open = others;
+            batches.push(others);
         }
         // What is in doubt is looked after later.
         let doubtful: HashSet<Uuid> = postings
@@ -131,6 +141,10 @@ where
         let Err(cause) = made else {
             return (Standing::Made, Vec::new());
         };
+        let is_refused = matches!(cause, Cause::Store(KvError::Invalid(_)));
+        if is_refused && batch.postings().len() > 1 && !batch.may_land() {
+            return (Standing::TooMuch, Vec::new());
+        }
         let given_up = batch.given_up(cause);
         let standing = match batch.may_land() && self.rules.seal_before_not_applied {
             true => keep_out(&self.kv, batch, &given_up).await,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use super::cell::Cell;
 use super::error::Cause;
-use super::remembered::Sight;
+use super::remembered::Known;
 use crate::kv::{Key, Put};
 use crate::ledger::Transfer;
 
@@ -24,7 +24,7 @@ pub(super) type People = Vec<(usize, Key)>;
 struct Line {
     key: Key,
     /// What is in the store, as far as is known; `None` if it cannot be read as a cell.
-    before: Option<Sight>,
+    before: Option<Known>,
     /// Whether it was read for this draft.
     is_fresh: bool,
     /// As it is to be.
@@ -67,13 +67,13 @@ impl Draft {
     }
 
     /// Notes what is remembered of the person number `at`.
-    pub(super) fn remember(&mut self, at: usize, sight: Option<Sight>) {
-        self.lines[at].before = sight;
+    pub(super) fn remember(&mut self, at: usize, known: Option<Known>) {
+        self.lines[at].before = known;
     }
 
     /// Notes what was read of the person number `at`: `None` if it is no cell.
-    pub(super) fn read(&mut self, at: usize, sight: Option<Sight>) {
-        self.lines[at].before = sight;
+    pub(super) fn read(&mut self, at: usize, known: Option<Known>) {
+        self.lines[at].before = known;
         self.lines[at].is_fresh = true;
     }
 
@@ -92,7 +92,7 @@ impl Draft {
         transfers: impl Iterator<Item = &'a Transfer>,
     ) -> Result<Vec<(usize, Cause)>, People> {
         for line in &mut self.lines {
-            let before = line.before.as_ref().map(|sight| sight.cell.unsealed());
+            let before = line.before.as_ref().map(|known| known.cell.unsealed());
             line.after = before.unwrap_or_default();
         }
         let (mut refused, mut doubtful) = (Vec::new(), Vec::new());
@@ -106,11 +106,14 @@ impl Draft {
                     self.lines[legs[1].0].after.balance = receiver;
                 }
                 _ if legs.iter().any(|leg| !self.lines[leg.0].is_fresh) => {
-                    doubtful.extend(legs.map(|leg| leg.0));
+                    let stale = legs.iter().map(|leg| leg.0);
+                    doubtful.extend(stale.filter(|&place| !self.lines[place].is_fresh));
                 }
                 [Err(cause), _] | [_, Err(cause)] => refused.push((at, cause)),
             }
         }
+        doubtful.sort_unstable();
+        doubtful.dedup();
         match doubtful.is_empty() {
             true => Ok(refused),
             false => Err(doubtful
@@ -134,25 +137,25 @@ impl Draft {
     }
 
     /// What is in the store after the puts were made.
-    pub(super) fn after(self) -> impl Iterator<Item = (Key, Sight)> {
+    pub(super) fn after(self) -> impl Iterator<Item = (Key, Known)> {
         self.lines.into_iter().map(|line| {
             let version = line.version() + 1;
             let cell = line.after;
-            (line.key, Sight { cell, version })
+            (line.key, Known { cell, version })
         })
     }
 
     /// What was in the store before.
-    pub(super) fn before(self) -> impl Iterator<Item = (Key, Sight)> {
+    pub(super) fn before(self) -> impl Iterator<Item = (Key, Known)> {
         let known = |line: Line| Some((line.key, line.before?));
         self.lines.into_iter().filter_map(known)
     }
 
     /// Notes that the cell of `key` is another one by now: `None` if it is no cell, which has to be
     /// read again.
-    pub(super) fn has_moved(&mut self, key: &Key, sight: Option<Sight>) {
+    pub(super) fn has_moved(&mut self, key: &Key, known: Option<Known>) {
         if let Some(&at) = self.places.get(key) {
-            self.lines[at].before = sight;
+            self.lines[at].before = known;
         }
     }
 
@@ -177,6 +180,6 @@ impl Line {
     }
 
     fn version(&self) -> u64 {
-        self.before.as_ref().map_or(0, |sight| sight.version)
+        self.before.as_ref().map_or(0, |known| known.version)
     }
 }

@@ -155,7 +155,8 @@ impl TransferError {
                 id,
                 reason: Arc::clone(quarantined.reason()),
             },
-            // Everything else comes from above Detach: the work goes on, or was lost in the middle.
+            // Everything else comes from above what runs: the work was not begun, goes on, or was lost
+            // in the middle.
             Err(_) if posting.ended() == Some(Outcome::Done) => return Ok(()),
             Err(cause) if posting.ended() == Some(Outcome::Undone) => {
                 Self::NotApplied { id, cause }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
-use tracing::Instrument;
 
 use super::counted;
 use super::error::{Cause, Failed};
@@ -62,7 +61,7 @@ where
             end(&metrics, &posting, &ended);
             ended
         };
-        Box::pin(telemetry::carried(logged.in_current_span()))
+        Box::pin(telemetry::carried(logged))
     }
 }
 
@@ -105,7 +104,6 @@ fn end(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(), Failed>) {
 }
 
 fn log(posting: &Posting, ended: &Result<(), Failed>) {
-    let _request = posting.span.enter();
     let (id, steps, tries) = (posting.id, posting.steps(), posting.tries());
     let ms = u64::try_from(posting.since.elapsed().as_millis()).unwrap_or(u64::MAX);
     match ended {

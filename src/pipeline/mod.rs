@@ -69,6 +69,7 @@ use places::Places;
 use posting::Posting;
 use reader::Reader;
 use recover::Sweeper;
+use remembered::Remembered;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use transaction::Transaction;
@@ -92,11 +93,22 @@ pub struct Ledger {
     reader: Arc<Reader>,
     saga: Saga,
     places: Arc<Places>,
+    remembered: Arc<Remembered>,
     underway: Arc<Underway>,
     fuse: Arc<Fuse>,
     metrics: Arc<LedgerMetrics>,
     kv: Kv,
     options: Options,
+}
+
+/// What the ways to make a transfer have in common.
+struct Parts {
+    kv: Kv,
+    saga: Saga,
+    remembered: Arc<Remembered>,
+    underway: Arc<Underway>,
+    budget: Arc<TokenBucket>,
+    metrics: Arc<LedgerMetrics>,
 }
 
 /// What became of a transfer.
@@ -126,38 +138,37 @@ impl Ledger {
             attempt_within,
             ..
         } = options.patience;
-        let kv = Kv::new(store.clone());
-        let underway = Arc::new(Underway::default());
-        let budget = budget(&options);
-        let metrics = Arc::<LedgerMetrics>::default();
-        metrics.watch_budget(&budget);
-        let transfers = ServiceBuilder::new()
-            // Says no at once when too many wait. From here on a client that hangs up, once its
-            // transfer was sent, cannot cut it in half.
-            .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
-            // What became of each is told here, since above nobody may be waiting any more.
-            .layer(LoggedLayer::new(Arc::clone(&metrics)))
-            // When the tries are used up: makes certain that it will not happen, or says unknown.
-            .layer(ConcludeLayer::new(
-                kv.clone(),
-                Arc::clone(&underway),
-                options.rules,
-            ))
-            // Decides again; conflicts at once, errors after a while.
-            .layer(RetryLayer::new(
-                Policy::with_random(
-                    ByCause,
-                    errors,
-                    conflicts,
-                    chance(options.seed, "transactions"),
-                )
-                .budget(budget),
-            ))
-            // A try that hangs is one that failed.
-            .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
-            // One attempt: decide, write all balances and records at once.
-            .service(Transaction::new(kv, options.rules));
-        Self::new(store, options, underway, metrics, |_| {
+        Self::new(store, options, |parts| {
+            let transfers = ServiceBuilder::new()
+                // Says no at once when too many wait. From here on a client that hangs up, once its
+                // transfer was sent, cannot cut it in half.
+                .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
+                // What became of each is told here, since above nobody may be waiting any more.
+                .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
+                // When the tries are used up: makes certain that it will not happen, or says unknown.
+                .layer(ConcludeLayer::new(
+                    parts.kv.clone(),
+                    Arc::clone(&parts.underway),
+                    options.rules,
+                ))
+                // Decides again; conflicts at once, errors after a while.
+                .layer(RetryLayer::new(
+                    Policy::with_random(
+                        ByCause,
+                        errors,
+                        conflicts,
+                        chance(options.seed, "transactions"),
+                    )
+                    .budget(Arc::clone(&parts.budget)),
+                ))
+                // A try that hangs is one that failed.
+                .layer(option_layer(attempt_within.map(TimeoutLayer::new)))
+                // One attempt: decide, write all balances and records at once.
+                .service(Transaction::new(
+                    parts.kv.clone(),
+                    Arc::clone(&parts.remembered),
+                    options.rules,
+                ));
             BoxCloneSyncService::new(transfers)
         })
     }
@@ -166,9 +177,7 @@ impl Ledger {
     /// counts what is under way.
     #[must_use]
     pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
-        let metrics = Arc::<LedgerMetrics>::default();
-        let counted = Arc::clone(&metrics);
-        Self::new(store, options, Arc::default(), metrics, |saga| {
+        Self::new(store, options, |parts| {
             let transfers = ServiceBuilder::new()
                 // Says no at once when the limit below is reached.
                 .layer(LoadShedLayer::new())
@@ -177,8 +186,8 @@ impl Ledger {
                 // Counts what really runs, whoever still waits for it.
                 .layer(GlobalConcurrencyLimitLayer::new(options.max_in_flight))
                 // What became of it is told here, since above nobody may be waiting any more.
-                .layer(LoggedLayer::new(counted))
-                .service(saga);
+                .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
+                .service(parts.saga.clone());
             BoxCloneSyncService::new(transfers)
         })
     }
@@ -186,12 +195,12 @@ impl Ledger {
     fn new(
         store: KvService,
         options: Options,
-        underway: Arc<Underway>,
-        metrics: Arc<LedgerMetrics>,
-        transfers: impl FnOnce(Saga) -> Transfers,
+        transfers: impl FnOnce(&Parts) -> Transfers,
     ) -> Self {
         let kv = Kv::new(store);
         let places = Arc::new(Places::new(kv.clone()));
+        let underway = Arc::new(Underway::default());
+        let metrics = Arc::<LedgerMetrics>::default();
         let quarantine = Handle::new();
         let budget = budget(&options);
         metrics.watch_quarantine(&quarantine);
@@ -206,17 +215,34 @@ impl Ledger {
             options.patience.undo_within,
             options.rules,
         );
+        let parts = Parts {
+            kv,
+            saga,
+            remembered: Arc::default(),
+            underway,
+            budget,
+            metrics,
+        };
         let transfers = ServiceBuilder::new()
             // While the ledger is suspect nothing below runs.
             .layer(QuarantineLayer::new(quarantine.clone()))
             // Ends only the client's waiting: the transfer below goes on to its end.
             .layer(TimeoutLayer::new(options.patience.answer_within))
-            .service(transfers(saga.clone()));
+            .service(transfers(&parts));
+        let Parts {
+            kv,
+            saga,
+            remembered,
+            underway,
+            metrics,
+            ..
+        } = parts;
         Self {
             transfers: BoxCloneSyncService::new(transfers),
             reader: Arc::new(Reader::new(kv.clone())),
             saga,
             places,
+            remembered,
             underway,
             fuse: Arc::new(Fuse::new(kv.clone(), quarantine)),
             metrics,
@@ -290,6 +316,7 @@ impl Ledger {
     pub async fn reset(&self) -> Result<(), KvError> {
         self.kv.reset().await?;
         self.places.forget();
+        self.remembered.forget();
         // An empty ledger is whole.
         self.fuse.forget();
         self.fuse.follow().await;

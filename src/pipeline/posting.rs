@@ -2,7 +2,6 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::time::Instant;
-use tracing::Span;
 use uuid::Uuid;
 
 use super::record::Outcome;
@@ -19,8 +18,6 @@ pub(super) struct Posting {
     pub(super) try_until: Instant,
     /// When it was posted, or found.
     pub(super) since: Instant,
-    /// The span of the request that brought it.
-    pub(super) span: Span,
     /// The request that brought it, if it was one.
     pub(super) request: Option<Arc<Context>>,
     progress: Arc<Progress>,
@@ -57,7 +54,6 @@ impl Posting {
             transfer,
             try_until,
             since: Instant::now(),
-            span: Span::current(),
             request: telemetry::current(),
             progress: Arc::default(),
         }
@@ -81,7 +77,6 @@ impl Posting {
             transfer,
             try_until,
             since: Instant::now(),
-            span: Span::current(),
             request: None,
             progress: Arc::new(progress),
         }

@@ -19,13 +19,13 @@ pub(super) struct Remembered {
 #[derive(Debug, Default)]
 struct Cells {
     epoch: Option<u64>,
-    young: HashMap<Key, Sight>,
-    old: HashMap<Key, Sight>,
+    young: HashMap<Key, Known>,
+    old: HashMap<Key, Known>,
 }
 
 /// A cell as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
+pub(super) struct Known {
     pub(super) cell: Cell,
     pub(super) version: u64,
 }
@@ -36,7 +36,7 @@ impl Remembered {
     pub(super) fn take<'a>(
         &self,
         keys: impl Iterator<Item = &'a Key>,
-        mut found: impl FnMut(Option<Sight>),
+        mut found: impl FnMut(Option<Known>),
     ) -> Option<u64> {
         let mut cells = self.cells();
         for key in keys {
@@ -47,7 +47,11 @@ impl Remembered {
     }
 
     /// Puts back what is known, as of `epoch`.
-    pub(super) fn put(&self, epoch: Option<u64>, sights: impl Iterator<Item = (Key, Sight)>) {
+    pub(super) fn put(&self, epoch: Option<u64>, known: impl Iterator<Item = (Key, Known)>) {
+        if epoch.is_none() {
+            // A store that does not tell its resets: a version may come again.
+            return;
+        }
         let mut cells = self.cells();
         if cells.epoch != epoch {
             if cells.epoch > epoch {
@@ -59,12 +63,17 @@ impl Remembered {
                 ..Cells::default()
             };
         }
-        for (key, sight) in sights {
+        for (key, known) in known {
             if cells.young.len() >= REMEMBERED {
                 cells.old = mem::take(&mut cells.young);
             }
-            cells.young.insert(key, sight);
+            cells.young.insert(key, known);
         }
+    }
+
+    /// Forgets everything.
+    pub(super) fn forget(&self) {
+        *self.cells() = Cells::default();
     }
 
     fn cells(&self) -> MutexGuard<'_, Cells> {

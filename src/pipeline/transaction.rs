@@ -1,4 +1,5 @@
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,9 +12,12 @@ use super::cell::Cell;
 use super::draft::{Draft, People};
 use super::error::Cause;
 use super::record::{self, Outcome};
-use super::remembered::{Remembered, Sight};
+use super::remembered::{Known, Remembered};
 use super::rules::Rules;
 use crate::kv::{Conflict, Entry, Key, Kv, KvError, Stamp, Versioned};
+
+/// How many cells are read at a time.
+const READ_AT_ONCE: usize = 32;
 
 /// One attempt at a batch of transfers: all balances and records change at once, or nothing does.
 ///
@@ -27,10 +31,10 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
-    pub(super) fn new(kv: Kv, rules: Rules) -> Self {
+    pub(super) fn new(kv: Kv, remembered: Arc<Remembered>, rules: Rules) -> Self {
         Self {
             kv,
-            remembered: Arc::default(),
+            remembered,
             rules,
         }
     }
@@ -80,59 +84,59 @@ impl Transaction {
         let postings = batch.postings();
         let transfers = || postings.iter().map(|posting| &posting.transfer);
         let mut draft = Draft::of(transfers());
-        let mut sights = Vec::new();
-        let remembered = self
-            .remembered
-            .take(draft.keys(), |sight| sights.push(sight));
-        let is_any_known = sights.iter().any(Option::is_some);
-        for (at, sight) in sights.into_iter().enumerate() {
-            draft.remember(at, sight);
+        let mut known = Vec::new();
+        let epoch = self.remembered.take(draft.keys(), |one| known.push(one));
+        let mut taken = Taken {
+            remembered: &self.remembered,
+            epoch: known.iter().any(Option::is_some).then_some(epoch),
+            draft: Draft::default(),
+        };
+        for (at, known) in known.into_iter().enumerate() {
+            draft.remember(at, known);
         }
-        let mut epoch = is_any_known.then_some(remembered);
-        self.read(draft.unknown(), &mut draft, &mut epoch).await?;
+        taken.draft = draft;
+        self.read(taken.draft.unknown(), &mut taken).await?;
         let mut refused = loop {
-            match draft.make(transfers()) {
+            match taken.draft.make(transfers()) {
                 Ok(refused) => break refused,
-                Err(doubtful) => self.read(doubtful, &mut draft, &mut epoch).await?,
+                Err(doubtful) => self.read(doubtful, &mut taken).await?,
             }
         };
-        let epoch = epoch.flatten();
         if refused.is_empty() {
-            refused = withdrawn(batch, epoch);
+            refused = withdrawn(batch, taken.epoch.flatten());
         }
         match refused.is_empty() {
-            true => Ok((draft, epoch)),
+            true => Ok(taken.keep()),
             false => {
                 batch.refuse(refused);
-                self.remembered.put(epoch, draft.before());
                 Err(Cause::Parted)
             }
         }
     }
 
     /// Reads what `people` have, all of which must be of one epoch with what is known.
-    async fn read(
-        &self,
-        people: People,
-        draft: &mut Draft,
-        epoch: &mut Option<Option<u64>>,
-    ) -> Result<(), Cause> {
+    async fn read(&self, people: People, taken: &mut Taken<'_>) -> Result<(), Cause> {
         let mut people = people.into_iter();
         let Some((at, key)) = people.next() else {
             return Ok(());
         };
         // One alone first: a store in trouble is not asked many things at once.
-        let first = look(self.kv.clone(), at, key).await?;
-        note(first, draft, epoch)?;
+        taken.note(look(self.kv.clone(), at, key).await?)?;
         let mut reading = JoinSet::new();
-        for (at, key) in people {
-            reading.spawn(look(self.kv.clone(), at, key));
+        loop {
+            while reading.len() < READ_AT_ONCE
+                && let Some((at, key)) = people.next()
+            {
+                reading.spawn(look(self.kv.clone(), at, key));
+            }
+            match reading.join_next().await {
+                None => return Ok(()),
+                Some(looked) => {
+                    let looked = looked.map_err(|lost| KvError::Unavailable(lost.into()))?;
+                    taken.note(looked?)?;
+                }
+            }
         }
-        while let Some(looked) = reading.join_next().await {
-            let looked = looked.map_err(|lost| KvError::Unavailable(lost.into()))?;
-            note(looked?, draft, epoch)?;
-        }
-        Ok(())
     }
 
     /// A write was refused, and the store told all that stood against it.
@@ -166,7 +170,7 @@ impl Transaction {
         {
             let stored = Versioned { value, version };
             let cell = Cell::parse(&key, &stored);
-            draft.has_moved(&key, cell.map(|cell| Sight { cell, version }));
+            draft.has_moved(&key, cell.map(|cell| Known { cell, version }));
         }
         self.remembered.put(epoch, draft.before());
         Err(KvError::Conflict(Conflict::somewhere()).into())
@@ -194,27 +198,48 @@ impl Service<Batch> for Transaction {
 }
 
 /// What was read: of whom, the cell (`None` if it is none), and when.
-type Looked = (usize, Option<Sight>, Option<Stamp>);
+type Looked = (usize, Option<Known>, Option<Stamp>);
 
 async fn look(kv: Kv, at: usize, key: Key) -> Result<Looked, KvError> {
     let (stored, stamp) = kv.get(Arc::clone(&key)).await?;
     let version = stored.version;
     let cell = Cell::parse(&key, &stored);
-    Ok((at, cell.map(|cell| Sight { cell, version }), stamp))
+    Ok((at, cell.map(|cell| Known { cell, version }), stamp))
 }
 
-/// Notes what was read, unless the ledger was reset between this and what is known.
-fn note(
-    (at, sight, stamp): Looked,
-    draft: &mut Draft,
-    epoch: &mut Option<Option<u64>>,
-) -> Result<(), KvError> {
-    let read_in = stamp.map(|stamp| stamp.epoch);
-    if *epoch.get_or_insert(read_in) != read_in {
-        return Err(KvError::Conflict(Conflict::somewhere()));
+/// What was taken out of what is remembered, and read, for a draft. Put back when it is dropped: nothing
+/// was sent that is based on it.
+struct Taken<'a> {
+    remembered: &'a Remembered,
+    /// `None` as long as nothing is known.
+    epoch: Option<Option<u64>>,
+    draft: Draft,
+}
+
+impl Taken<'_> {
+    /// Notes what was read, unless the ledger was reset between this and what is known.
+    fn note(&mut self, (at, known, stamp): Looked) -> Result<(), KvError> {
+        let read_in = stamp.map(|stamp| stamp.epoch);
+        if *self.epoch.get_or_insert(read_in) != read_in {
+            // What is of the earlier one is of no use any more.
+            self.draft = Draft::default();
+            return Err(KvError::Conflict(Conflict::somewhere()));
+        }
+        self.draft.read(at, known);
+        Ok(())
     }
-    draft.read(at, sight);
-    Ok(())
+
+    /// The draft, which a write is based on from now on, and its epoch.
+    fn keep(mut self) -> (Draft, Option<u64>) {
+        (mem::take(&mut self.draft), self.epoch.flatten())
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let draft = mem::take(&mut self.draft);
+        self.remembered.put(self.epoch.flatten(), draft.before());
+    }
 }
 
 /// Those of `batch` for which nobody waits any more, or who may not be sent. None, once a write was

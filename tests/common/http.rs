@@ -137,7 +137,8 @@ impl Connection {
         };
         let mut answer = parse_head(&head)?;
         let told = |name| answer.headers().get(name).map(HeaderValue::as_bytes);
-        *answer.body_mut() = if *method == Method::HEAD {
+        let has_none = *method == Method::HEAD || answer.status() == StatusCode::NOT_MODIFIED;
+        *answer.body_mut() = if has_none {
             Bytes::new()
         } else if told(TRANSFER_ENCODING) == Some(b"chunked") {
             self.read_chunks().await?

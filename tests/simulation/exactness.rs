@@ -3,6 +3,7 @@
 use splitdim::kv::KvService;
 use splitdim::pipeline::Rules;
 
+use super::batches::taciturn_store;
 use super::plain_store::plain_store;
 use super::replica::Kind::{self, Saga, Transaction};
 use super::schedule::{Setup, own_store, run};
@@ -19,6 +20,11 @@ fn sagas_are_exact_on_every_schedule() {
 #[test]
 fn transactions_are_exact_on_every_schedule() {
     exact_on_every_schedule([Transaction; 3], own_store);
+}
+
+#[test]
+fn transactions_are_exact_on_a_store_that_does_not_tell_what_has_moved() {
+    exact_on_every_schedule([Transaction; 3], taciturn_store);
 }
 
 #[test]

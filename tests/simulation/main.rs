@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "what the schedules came to")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod batches;
 mod exactness;
 mod lost_answers;
 mod mutants;

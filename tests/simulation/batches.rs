@@ -1,0 +1,211 @@
+//! Transfers that are made together: what is one's does not become the others'.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use resilient::detach::Tracker;
+use splitdim::kv::{Conflict, KvError, KvRequest, KvResponse, KvService, spawn_embedded};
+use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::pipeline::{Ledger, Options, TransferError};
+use splitdim::store::Memory;
+use tokio::task::JoinSet;
+use tower::{Service, ServiceExt, service_fn};
+use uuid::Uuid;
+
+#[tokio::test(start_paused = true)]
+async fn those_who_wait_share_a_write_and_a_replica_alone_reads_nothing_again() {
+    let (reads, writes) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+    let counted = (Arc::clone(&reads), Arc::clone(&writes));
+    let store = before(own(), move |request| {
+        match request {
+            KvRequest::Get { .. } => &counted.0,
+            _ => &counted.1,
+        }
+        .fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    });
+    let ledger = ledger(store);
+    for round in 1..=3 {
+        assert_eq!(made(&ledger, pairs(100)).await, 100);
+        assert_eq!(writes.load(Ordering::SeqCst), round);
+        assert_eq!(reads.load(Ordering::SeqCst), 200, "all of them at first");
+    }
+    let balances = balances(&ledger).await;
+    assert!(balances.iter().all(|balance| balance.abs() == 3));
+    assert_eq!(balances.len(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_be_made_fails_alone() {
+    let ledger = ledger(own());
+    let most = transfer("rich", "poor", MAX_BALANCE);
+    ledger.transfer(Uuid::now_v7(), most).await.unwrap();
+    let mut transfers = pairs(20);
+    transfers.insert(7, transfer("rich", "one", 1));
+    transfers.insert(14, transfer("one", "poor", 1));
+    let answers = all(&ledger, transfers).await;
+    for (at, answer) in answers.iter().enumerate() {
+        match at {
+            7 | 14 => assert!(
+                matches!(answer, Err(TransferError::OutOfRange { .. })),
+                "{answer:?}"
+            ),
+            _ => assert!(answer.is_ok(), "{answer:?}"),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_is_refused_for_its_balance_only_on_a_fresh_read() {
+    let store = own();
+    let (here, elsewhere) = (ledger(store.clone()), ledger(store));
+    let most = transfer("rich", "poor", MAX_BALANCE);
+    here.transfer(Uuid::now_v7(), most).await.unwrap();
+    let back = transfer("poor", "rich", 5);
+    elsewhere.transfer(Uuid::now_v7(), back).await.unwrap();
+    // What is remembered here says that there is no room.
+    let again = transfer("rich", "poor", 5);
+    here.transfer(Uuid::now_v7(), again).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_is_not_read_again_because_another_read_failed() {
+    // Every third read fails: no attempt at all of 60 people would succeed at once.
+    let asked = AtomicUsize::new(0);
+    let store = before(own(), move |request| match request {
+        KvRequest::Get { .. } if asked.fetch_add(1, Ordering::SeqCst) % 3 == 2 => {
+            Err(KvError::Unavailable("on purpose".into()))
+        }
+        _ => Ok(()),
+    });
+    assert_eq!(made(&ledger(store), pairs(2)).await, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_the_store_does_not_take_is_made_in_parts() {
+    let store = before(own(), |request| match request {
+        KvRequest::Transaction { puts, .. } if puts.len() > 20 => {
+            Err(KvError::Invalid("too much".into()))
+        }
+        _ => Ok(()),
+    });
+    assert_eq!(made(&ledger(store), pairs(50)).await, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_on_the_same_accounts_all_get_on() {
+    let store = own();
+    let slow = || {
+        let store = store.clone();
+        KvService::new(service_fn(move |request| {
+            let mut store = store.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let answer = store.ready().await?.call(request).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                answer
+            }
+        }))
+    };
+    let replicas = [ledger(slow()), ledger(slow()), ledger(slow())];
+    let mut clients = JoinSet::new();
+    for client in 0..64 {
+        let ledger = replicas[client % 3].clone();
+        clients.spawn(async move {
+            let mut slowest = Duration::ZERO;
+            for _ in 0..20 {
+                let begun = tokio::time::Instant::now();
+                let hot = transfer("everybody", "somebody", 1);
+                ledger.transfer(Uuid::now_v7(), hot).await.unwrap();
+                slowest = slowest.max(begun.elapsed());
+            }
+            slowest
+        });
+    }
+    let mut slowest = clients.join_all().await;
+    slowest.sort_unstable();
+    println!("the slowest of each client: {slowest:?}");
+    assert!(slowest[63] < Duration::from_secs(1), "{slowest:?}");
+    assert_eq!(balances(&replicas[0]).await, [64 * 20, -64 * 20]);
+}
+
+/// A store that tells of a refused write only that it was refused.
+pub(crate) fn taciturn_store() -> KvService {
+    let store = own();
+    KvService::new(service_fn(move |request: KvRequest| {
+        let mut store = store.clone();
+        async move {
+            let answer: Result<KvResponse, KvError> = store.ready().await?.call(request).await;
+            match answer {
+                Err(KvError::Conflict(Conflict::Version { .. })) => {
+                    Err(KvError::Conflict(Conflict::somewhere()))
+                }
+                answer => answer,
+            }
+        }
+    }))
+}
+
+fn own() -> KvService {
+    spawn_embedded(Memory::new()).unwrap().0
+}
+
+/// `store`, which is asked only if `ask` has nothing against it.
+fn before(
+    store: KvService,
+    ask: impl Fn(&KvRequest) -> Result<(), KvError> + Send + Sync + 'static,
+) -> KvService {
+    let ask = Arc::new(ask);
+    KvService::new(service_fn(move |request: KvRequest| {
+        let (mut store, ask) = (store.clone(), Arc::clone(&ask));
+        async move {
+            // Long enough that others come to wait.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            ask(&request)?;
+            store.ready().await?.call(request).await
+        }
+    }))
+}
+
+fn ledger(store: KvService) -> Ledger {
+    Ledger::transactional(store, Options::default(), Tracker::new())
+}
+
+/// Transfers of one each between people of their own.
+fn pairs(count: usize) -> Vec<Transfer> {
+    let pair = |number| transfer(&format!("s{number}"), &format!("r{number}"), 1);
+    (0..count).map(pair).collect()
+}
+
+fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
+    let name = |text| Name::new(text).unwrap();
+    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
+}
+
+/// Makes `transfers` at the same time.
+async fn all(ledger: &Ledger, transfers: Vec<Transfer>) -> Vec<Result<(), TransferError>> {
+    let making: Vec<_> = transfers
+        .into_iter()
+        .map(|transfer| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.transfer(Uuid::now_v7(), transfer).await })
+        })
+        .collect();
+    let mut answers = Vec::new();
+    for making in making {
+        answers.push(making.await.unwrap());
+    }
+    answers
+}
+
+async fn made(ledger: &Ledger, transfers: Vec<Transfer>) -> usize {
+    let answers = all(ledger, transfers).await;
+    answers.iter().filter(|answer| answer.is_ok()).count()
+}
+
+async fn balances(ledger: &Ledger) -> Vec<i64> {
+    let snapshot = ledger.snapshot().await.unwrap();
+    let accounts = snapshot.accounts().iter();
+    accounts.map(|account| account.balance).collect()
+}
