@@ -85,7 +85,7 @@ struct ServeArguments {
         default_value = "4096"
     )]
     max_connections: String,
-    /// Threads that serve requests; 0 is half the cores, at least one
+    /// Threads that serve requests; 0 is as many as there are cores
     #[arg(
         long,
         env = "KVSTORE_THREADS",

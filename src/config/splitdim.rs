@@ -106,7 +106,7 @@ struct Arguments {
         default_value = "4096"
     )]
     max_connections: String,
-    /// Threads that serve requests; 0 is half the cores, at least one
+    /// Threads that serve requests; 0 is as many as there are cores
     #[arg(
         long,
         env = "SPLITDIM_THREADS",

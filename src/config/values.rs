@@ -91,7 +91,7 @@ pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, 
 /// measured, for the kernel, the store's device and the clients on the same machine want some too.
 pub(super) fn threads(wish: usize) -> usize {
     match wish {
-        0 => (thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
+        0 => thread::available_parallelism().map_or(1, usize::from),
         wish => wish,
     }
 }

@@ -80,6 +80,10 @@ use underway::Underway;
 /// 1,024.
 const TOGETHER: usize = 341;
 
+/// How many batches are under way at a time in a store of this process: while one is being written, the
+/// next ones are read, decided and folded into its next commit.
+const AT_A_TIME: usize = 2;
+
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
@@ -142,7 +146,7 @@ impl Ledger {
             let transfers = ServiceBuilder::new()
                 // Says no at once when too many wait. From here on a client that hangs up, once its
                 // transfer was sent, cannot cut it in half.
-                .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
+                .layer(BatchLayer::new(batches(&options)).tracked(running))
                 // What became of each is told here, since above nobody may be waiting any more.
                 .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
                 // When the tries are used up: makes certain that it will not happen, or says unknown.
@@ -167,6 +171,7 @@ impl Ledger {
                 .service(Transaction::new(
                     parts.kv.clone(),
                     Arc::clone(&parts.remembered),
+                    !options.is_shared,
                     options.rules,
                 ));
             BoxCloneSyncService::new(transfers)
@@ -360,8 +365,15 @@ impl Ledger {
 }
 
 /// How many transfers wait or are under way, and how many are made together.
-fn batches(max_in_flight: usize) -> Limits {
-    let limits = Limits::new(TOGETHER).and_then(|limits| limits.admitted(max_in_flight.max(1)));
+fn batches(options: &Options) -> Limits {
+    // Over a network they would overtake each other, and conflict.
+    let at_a_time = match options.is_shared {
+        true => 1,
+        false => AT_A_TIME,
+    };
+    let limits = Limits::new(TOGETHER)
+        .and_then(|limits| limits.admitted(options.max_in_flight.max(1)))
+        .and_then(|limits| limits.in_flight(at_a_time));
     limits.expect("the limits are positive")
 }
 
