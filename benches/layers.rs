@@ -15,6 +15,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
+use resilient::batch::{BatchLayer, Limits};
 use resilient::compensate::{Compensate, Standing, Step};
 use resilient::detach::{Detach, Tracker};
 use resilient::quarantine::{Handle, Quarantine, Quarantined};
@@ -29,7 +30,7 @@ use tokio::time::Instant;
 use tower::retry::Retry;
 use tower::retry::budget::TpsBudget;
 use tower::util::BoxCloneSyncService;
-use tower::{BoxError, Service, ServiceExt, service_fn};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
 const ROUNDS: usize = 7;
@@ -64,6 +65,14 @@ fn main() {
         Retry::new(policy(), noop()),
     );
     layer(&runtime, "detach", Detach::new(noop(), Tracker::new()));
+    let batches = runtime.block_on(async {
+        let batch = BatchLayer::new(Limits::new(64).unwrap());
+        batch.layer(service_fn(|calls: Vec<()>| {
+            let answers: Vec<_> = calls.into_iter().map(Ok::<_, Failure>).collect();
+            ready(Ok::<_, Failure>(answers))
+        }))
+    });
+    layer(&runtime, "batch, one call alone", batches);
     let mut plans = Compensate::new(making(), making());
     row(&runtime, "compensate, a plan of two steps", async || {
         let plan = vec![Leg, Leg];

@@ -137,11 +137,11 @@ impl Draft {
     }
 
     /// What is in the store after the puts were made.
-    pub(super) fn after(&self) -> impl Iterator<Item = (Key, Known)> {
-        self.lines.iter().map(|line| {
+    pub(super) fn after(self) -> impl Iterator<Item = (Key, Known)> {
+        self.lines.into_iter().map(|line| {
             let version = line.version() + 1;
-            let cell = line.after.clone();
-            (Arc::clone(&line.key), Known { cell, version })
+            let cell = line.after;
+            (line.key, Known { cell, version })
         })
     }
 

@@ -80,10 +80,6 @@ use underway::Underway;
 /// 1,024.
 const TOGETHER: usize = 341;
 
-/// How many batches are under way at a time in a store of this process: while one is being written, the
-/// next ones are read, decided and folded into its next commit.
-const AT_A_TIME: usize = 2;
-
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
@@ -171,7 +167,6 @@ impl Ledger {
                 .service(Transaction::new(
                     parts.kv.clone(),
                     Arc::clone(&parts.remembered),
-                    !options.is_shared,
                     options.rules,
                 ));
             BoxCloneSyncService::new(transfers)
@@ -366,14 +361,9 @@ impl Ledger {
 
 /// How many transfers wait or are under way, and how many are made together.
 fn batches(options: &Options) -> Limits {
-    // Over a network they would overtake each other, and conflict.
-    let at_a_time = match options.is_shared {
-        true => 1,
-        false => AT_A_TIME,
-    };
-    let limits = Limits::new(TOGETHER)
-        .and_then(|limits| limits.admitted(options.max_in_flight.max(1)))
-        .and_then(|limits| limits.in_flight(at_a_time));
+    // One at a time: a second one would be decided on cells that the first has not changed yet.
+    let limits =
+        Limits::new(TOGETHER).and_then(|limits| limits.admitted(options.max_in_flight.max(1)));
     limits.expect("the limits are positive")
 }
 

@@ -73,9 +73,6 @@ pub struct Options {
     /// How many transfers may be under way; more are refused at once.
     pub max_in_flight: usize,
     /// Whether other processes work on the store too, which may leave transfers open at any time.
-    ///
-    /// If not, it is in this process: each request reaches it once, in the order in which they are sent,
-    /// and is answered for certain. Then several batches may be under way at a time.
     pub is_shared: bool,
     /// Draws the delays; the same seed draws the same ones.
     pub seed: u64,

@@ -27,17 +27,14 @@ const READ_AT_ONCE: usize = 32;
 pub(super) struct Transaction {
     kv: Kv,
     remembered: Arc<Remembered>,
-    /// Whether each write reaches the store once, in the order in which they are sent.
-    is_ordered: bool,
     rules: Rules,
 }
 
 impl Transaction {
-    pub(super) fn new(kv: Kv, remembered: Arc<Remembered>, is_ordered: bool, rules: Rules) -> Self {
+    pub(super) fn new(kv: Kv, remembered: Arc<Remembered>, rules: Rules) -> Self {
         Self {
             kv,
             remembered,
-            is_ordered,
             rules,
         }
     }
@@ -63,26 +60,15 @@ impl Transaction {
 
         let was_out = !batch.may_land();
         batch.sends();
-        if self.is_ordered {
-            // The next batch is decided on top of this one while it is written. If this one is refused,
-            // so is that: it names versions that are not there. A write that is refused is over, since
-            // none arrives twice or late.
-            self.remembered.put(epoch, draft.after());
-        }
         match self.kv.transaction(puts, epoch).await {
             Ok(_) => {
-                if !self.is_ordered {
-                    self.remembered.put(epoch, draft.after());
-                }
+                self.remembered.put(epoch, draft.after());
                 Ok(())
             }
             Err(KvError::Conflict(Conflict::Version { moved })) if !moved.is_empty() => {
                 self.refused(batch, draft, epoch, moved)
             }
             Err(error) => {
-                if self.is_ordered {
-                    self.remembered.take(draft.keys(), drop);
-                }
                 let had_no_effect = matches!(error, KvError::Unavailable(_) | KvError::Invalid(_));
                 if had_no_effect && was_out {
                     batch.cannot_land();

@@ -130,6 +130,52 @@ async fn replicas_on_the_same_accounts_all_get_on() {
     assert_eq!(balances(&replicas[0]).await, [64 * 20, -64 * 20]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_is_decided_on_a_write_that_may_be_refused() {
+    let store = own();
+    let sent = Arc::<AtomicUsize>::default();
+    let slow = {
+        let (store, sent) = (store.clone(), Arc::clone(&sent));
+        KvService::new(service_fn(move |request: KvRequest| {
+            let mut store = store.clone();
+            let is_write = matches!(request, KvRequest::Transaction { .. });
+            let number = sent.fetch_add(usize::from(is_write), Ordering::SeqCst);
+            async move {
+                if is_write {
+                    let delays = [0, 10, 20, 30];
+                    let delay = delays.get(number).copied().unwrap_or_default();
+                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                }
+                store.ready().await?.call(request).await
+            }
+        }))
+    };
+    let mut options = Options {
+        is_shared: false,
+        ..Options::default()
+    };
+    options.patience.attempt_within = None;
+    let owner = Ledger::transactional(slow, options, Tracker::new());
+    let elsewhere = ledger(store);
+    let make = |ledger: &Ledger, sender, receiver, amount| {
+        let (ledger, some) = (ledger.clone(), transfer(sender, receiver, amount));
+        tokio::spawn(async move { ledger.transfer(Uuid::now_v7(), some).await.unwrap() })
+    };
+    make(&owner, "p", "q", 1).await.unwrap();
+    make(&elsewhere, "q", "x", 1).await.unwrap();
+    // It will be refused, since q has moved; meanwhile p is changed by others, here and there.
+    let refused = make(&owner, "p", "q", 1);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let next = make(&owner, "p", "y", 1);
+    tokio::time::sleep(Duration::from_millis(7)).await;
+    make(&elsewhere, "p", "z", 5).await.unwrap();
+    for making in [refused, next] {
+        making.await.unwrap();
+    }
+    // p, q, x, y, z
+    assert_eq!(balances(&elsewhere).await, [8, -1, -1, -1, -5]);
+}
+
 /// A store that tells of a refused write only that it was refused.
 pub(crate) fn taciturn_store() -> KvService {
     let store = own();
