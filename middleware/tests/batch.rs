@@ -138,6 +138,16 @@ async fn callers_that_come_again_when_they_are_answered_share_each_batch() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_enough_goes_when_it_has_half_of_those_who_wait() {
+    let (service, mut handle) = batched(limits(1_000).enough(4).unwrap());
+    let answers = calls(&service, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(serve(&mut handle).await, [0, 1, 2, 3, 4]);
+    assert_eq!(serve(&mut handle).await, [5, 6, 7, 8]);
+    assert_eq!(serve(&mut handle).await, [9]);
+    assert_eq!(all(answers).await, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+}
+
 // Limits of a batch
 
 #[tokio::test(start_paused = true)]
@@ -214,6 +224,7 @@ fn a_limit_of_zero_is_refused() {
         (Limits::new(0), "requests in a batch"),
         (limits(1).admitted(0), "admitted requests"),
         (limits(1).in_flight(0), "batches in flight"),
+        (limits(1).enough(0), "requests that are enough"),
     ];
     for (refusal, of) in refusals {
         assert_eq!(

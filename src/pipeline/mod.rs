@@ -80,6 +80,10 @@ use underway::Underway;
 /// 1,024.
 const TOGETHER: usize = 341;
 
+/// A batch of so many does not wait for more than half of those who wait: the others are read while it is
+/// written. Fewer would make too many commits.
+const ENOUGH: usize = 32;
+
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
@@ -362,8 +366,9 @@ impl Ledger {
 /// How many transfers wait or are under way, and how many are made together.
 fn batches(options: &Options) -> Limits {
     // One at a time: a second one would be decided on cells that the first has not changed yet.
-    let limits =
-        Limits::new(TOGETHER).and_then(|limits| limits.admitted(options.max_in_flight.max(1)));
+    let limits = Limits::new(TOGETHER)
+        .and_then(|limits| limits.admitted(options.max_in_flight.max(1)))
+        .and_then(|limits| limits.enough(ENOUGH));
     limits.expect("the limits are positive")
 }
 

@@ -8,6 +8,7 @@ pub struct Limits {
     pub(super) requests: usize,
     pub(super) admitted: usize,
     pub(super) in_flight: usize,
+    pub(super) enough: usize,
 }
 
 impl Limits {
@@ -21,6 +22,7 @@ impl Limits {
             requests: positive(requests, "requests in a batch")?,
             admitted: requests.saturating_mul(10),
             in_flight: 1,
+            enough: usize::MAX,
         })
     }
 
@@ -32,6 +34,20 @@ impl Limits {
     pub fn admitted(self, admitted: usize) -> Result<Self, InvalidLimits> {
         Ok(Self {
             admitted: positive(admitted, "admitted requests")?,
+            ..self
+        })
+    }
+
+    /// The same, where a batch of `enough` requests waits for no more, if it has at least half of those
+    /// that are there: the other half comes together while it is under way. Without this, all who ask
+    /// again at once when they are answered are in one batch, and nothing is done beside it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidLimits`] if it is zero.
+    pub fn enough(self, enough: usize) -> Result<Self, InvalidLimits> {
+        Ok(Self {
+            enough: positive(enough, "requests that are enough")?,
             ..self
         })
     }

@@ -97,7 +97,7 @@ where
                 }
                 requests.push(waiting.request);
                 callers.push((waiting.admission, waiting.answer));
-                if requests.len() >= self.limits.requests {
+                if requests.len() >= self.limits.requests || self.is_enough(requests.len()) {
                     break;
                 }
             } else if quiet < QUIET_YIELDS {
@@ -109,6 +109,11 @@ where
             next = self.queue.try_recv().ok();
         }
         Some((requests, callers))
+    }
+
+    /// Whether a batch of `requests` goes without those that would still come.
+    fn is_enough(&self, requests: usize) -> bool {
+        requests >= self.limits.enough && requests >= self.queue.len()
     }
 
     async fn send(
