@@ -1,5 +1,5 @@
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -7,6 +7,9 @@ use tokio::time::Instant;
 
 use super::error::Cause;
 use super::posting::Posting;
+
+/// After so many conflicts a batch is made in parts: the fewer cells, the fewer others are in the way.
+const CONFLICTS_TOGETHER: u32 = 3;
 
 /// Who has less time left than this when a batch has failed does not go on without the others.
 const ANOTHER_ROUND: Duration = Duration::from_millis(500);
@@ -25,6 +28,8 @@ pub(super) struct Batch {
 struct Progress {
     /// A write was sent that may have been made, or may yet be.
     may_land: AtomicBool,
+    /// How often it was refused since others were faster.
+    conflicts: AtomicU32,
     /// The places of those that cannot be made, and why.
     refused: Mutex<Vec<(usize, Cause)>>,
 }
@@ -62,6 +67,12 @@ impl Batch {
         for posting in &*self.postings {
             posting.takes_back_first();
         }
+    }
+
+    /// Notes that others were faster. Whether it is better made in parts.
+    pub(super) fn is_crowded_out(&self) -> bool {
+        let before = self.progress.conflicts.fetch_add(1, Ordering::SeqCst);
+        self.postings.len() > 1 && before + 1 >= CONFLICTS_TOGETHER
     }
 
     /// Notes which of its transfers cannot be made: the others need a batch of their own.

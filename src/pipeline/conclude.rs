@@ -45,7 +45,8 @@ enum Standing {
     Made,
     /// It was not made, and never will be.
     KeptOut,
-    /// It was not made. The store does not take it as it is, but perhaps in parts.
+    /// It was not made, nor can what was sent be. The store does not take it as it is, but perhaps in
+    /// parts.
     TooMuch,
     /// It may have been made, or may yet be.
     Doubtful,
@@ -141,7 +142,7 @@ where
         let Err(cause) = made else {
             return (Standing::Made, Vec::new());
         };
-        let is_refused = matches!(cause, Cause::Store(KvError::Invalid(_)));
+        let is_refused = matches!(cause, Cause::CrowdedOut | Cause::Store(KvError::Invalid(_)));
         if is_refused && batch.postings().len() > 1 && !batch.may_land() {
             return (Standing::TooMuch, Vec::new());
         }

@@ -69,6 +69,8 @@ pub(super) enum Cause {
     Late,
     #[error("the ledger was reset")]
     Reset,
+    #[error("others were faster, time and again")]
+    CrowdedOut,
     #[error("it was to be made together with others of which one cannot be")]
     Parted,
     #[error("the store says contradictory things of the transfer")]
@@ -92,6 +94,7 @@ impl Cause {
             | Self::Undone
             | Self::Late
             | Self::Reset
+            | Self::CrowdedOut
             | Self::Parted
             | Self::Contradiction => Class::Done,
         }

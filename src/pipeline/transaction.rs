@@ -173,7 +173,10 @@ impl Transaction {
             draft.has_moved(&key, cell.map(|cell| Known { cell, version }));
         }
         self.remembered.put(epoch, draft.before());
-        Err(KvError::Conflict(Conflict::somewhere()).into())
+        match batch.is_crowded_out() {
+            true => Err(Cause::CrowdedOut),
+            false => Err(KvError::Conflict(Conflict::somewhere()).into()),
+        }
     }
 }
 
