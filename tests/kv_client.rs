@@ -437,11 +437,7 @@ fn entry(key: &str, value: &str, version: u64) -> Entry {
 }
 
 fn put(key: &str, value: &str, version: u64) -> Put {
-    Put {
-        key: key.into(),
-        value: value.into(),
-        version,
-    }
+    Put::new(key, value, version)
 }
 
 fn limited(range: Range, limit: usize) -> Range {

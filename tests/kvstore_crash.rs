@@ -246,11 +246,7 @@ async fn entries(kv: &Kv) -> BTreeMap<String, Versioned> {
 }
 
 fn put(key: &str, value: &str, version: u64) -> Put {
-    Put {
-        key: key.into(),
-        value: value.into(),
-        version,
-    }
+    Put::new(key, value, version)
 }
 
 #[expect(clippy::print_stdout, reason = "the figure is worth knowing")]

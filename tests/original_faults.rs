@@ -171,11 +171,7 @@ async fn a_balance_that_is_no_number_is_not_overwritten() {
 }
 
 fn put(key: &str, value: &str, version: u64) -> Put {
-    Put {
-        key: key.into(),
-        value: value.into(),
-        version,
-    }
+    Put::new(key, value, version)
 }
 
 #[track_caller]

@@ -155,11 +155,7 @@ async fn spoil(kv: &Kv, key: &str, value: &str) {
     // The sweeper is to have seen the ledger whole before.
     sleep(Duration::from_secs(4)).await;
     let (stored, _) = kv.get(key.into()).await.expect("it reads");
-    let put = Put {
-        key: key.into(),
-        value: value.into(),
-        version: stored.version,
-    };
+    let put = Put::new(key, value, stored.version);
     kv.put(put, None).await.expect("it writes");
 }
 

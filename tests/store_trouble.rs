@@ -175,11 +175,7 @@ fn is_write(request: &KvRequest) -> bool {
 }
 
 async fn put(kv: &Kv, key: &str, value: &str) {
-    let put = Put {
-        key: key.into(),
-        value: value.into(),
-        version: 0,
-    };
+    let put = Put::new(key, value, 0);
     kv.put(put, None).await.expect("the store takes it");
 }
 

@@ -126,9 +126,5 @@ fn fill(data: &TempDir, accounts: u32, records: u32) -> Outcome<()> {
 }
 
 fn put(key: String, value: String) -> Put {
-    Put {
-        key: key.into(),
-        value: value.into(),
-        version: 0,
-    }
+    Put::new(key, value, 0)
 }

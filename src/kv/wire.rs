@@ -64,17 +64,7 @@ impl WirePut {
     /// The put itself.
     #[must_use]
     pub fn into_put(self) -> Put {
-        let Self {
-            key,
-            value,
-            version,
-            ..
-        } = self;
-        Put {
-            key,
-            value,
-            version,
-        }
+        Put::new(self.key, self.value, self.version)
     }
 }
 

@@ -94,12 +94,12 @@ where
             }
             let batch = Batch::new(open.iter().map(|&at| postings[at].clone()).collect());
             let (standing, given_up) = self.bring_to_an_end(&batch).await;
-            let (mut others, mut given_up) = (Vec::new(), given_up.into_iter().peekable());
             if matches!(standing, Standing::TooMuch) {
                 let (first, second) = open.split_at(open.len() / 2);
                 batches.extend([second.to_vec(), first.to_vec()]);
                 continue;
             }
+            let (mut others, mut given_up) = (Vec::new(), given_up.into_iter().peekable());
             for (place, at) in open.into_iter().enumerate() {
                 let posting = &postings[at];
                 let cause = given_up.next_if(|(given_up, _)| *given_up == place);

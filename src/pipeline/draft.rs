@@ -79,7 +79,9 @@ impl Draft {
 
     /// Of whom nothing is known.
     pub(super) fn unknown(&self) -> People {
-        self.which(|line| line.before.is_none() && !line.is_fresh)
+        let unknown = |line: &Line| line.before.is_none() && !line.is_fresh;
+        let places = 0..self.lines.len();
+        self.people(places.filter(|&at| unknown(&self.lines[at])))
     }
 
     /// Makes `transfers`, one after the other, but for those that cannot be made.
@@ -116,20 +118,13 @@ impl Draft {
         doubtful.dedup();
         match doubtful.is_empty() {
             true => Ok(refused),
-            false => Err(doubtful
-                .into_iter()
-                .map(|at| (at, Arc::clone(&self.lines[at].key)))
-                .collect()),
+            false => Err(self.people(doubtful)),
         }
     }
 
     /// The puts that make it so.
     pub(super) fn puts(&self) -> Vec<Put> {
-        let put = |line: &Line| Put {
-            key: Arc::clone(&line.key),
-            value: line.after.value(),
-            version: line.version(),
-        };
+        let put = |line: &Line| Put::new(Arc::clone(&line.key), line.after.value(), line.version());
         // Room for the records too, of which there are about as many.
         let mut puts = Vec::with_capacity(self.lines.len() * 2);
         puts.extend(self.lines.iter().map(put));
@@ -139,9 +134,11 @@ impl Draft {
     /// What is in the store after the puts were made.
     pub(super) fn after(self) -> impl Iterator<Item = (Key, Known)> {
         self.lines.into_iter().map(|line| {
-            let version = line.version() + 1;
-            let cell = line.after;
-            (line.key, Known { cell, version })
+            let known = Known {
+                version: line.version() + 1,
+                cell: line.after,
+            };
+            (line.key, known)
         })
     }
 
@@ -159,12 +156,9 @@ impl Draft {
         }
     }
 
-    fn which(&self, is_it: impl Fn(&Line) -> bool) -> People {
-        let lines = self.lines.iter().enumerate();
-        lines
-            .filter(|(_, line)| is_it(line))
-            .map(|(at, line)| (at, Arc::clone(&line.key)))
-            .collect()
+    fn people(&self, places: impl IntoIterator<Item = usize>) -> People {
+        let person = |at: usize| (at, Arc::clone(&self.lines[at].key));
+        places.into_iter().map(person).collect()
     }
 }
 

@@ -124,11 +124,7 @@ impl Fuse {
         value: Key,
         epoch: Option<u64>,
     ) -> Result<(), KvError> {
-        let put = Put {
-            key: KEY.into(),
-            value,
-            version: stored.version,
-        };
+        let put = Put::new(KEY, value, stored.version);
         self.kv.put(put, epoch).await.map(drop)
     }
 

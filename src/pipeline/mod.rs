@@ -17,6 +17,7 @@ mod counted;
 mod draft;
 mod error;
 mod fuse;
+mod generations;
 mod logged;
 mod patience;
 mod places;

@@ -1,5 +1,4 @@
 use std::collections::HashMap;
-use std::mem;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::cell::Cell;
 use super::error::Cause;
+use super::generations::Generations;
 use crate::kv::{Key, Kv, KvError, Put, Stamp};
 
 /// How often a cell is read again at once when somebody else was faster, before its turn is given to
@@ -30,12 +30,11 @@ pub(super) struct Places {
     known: Mutex<Known>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Known {
     held: HashMap<Key, Arc<Place>>,
-    /// What was last seen of cells that nobody holds, in two generations.
-    young: HashMap<Key, Sight>,
-    old: HashMap<Key, Sight>,
+    /// What was last seen of cells that nobody holds.
+    left: Generations<Sight>,
 }
 
 /// The cell of one person.
@@ -87,7 +86,10 @@ impl Places {
         Self {
             kv,
             clock: AtomicU64::new(0),
-            known: Mutex::default(),
+            known: Mutex::new(Known {
+                held: HashMap::new(),
+                left: Generations::new(REMEMBERED),
+            }),
         }
     }
 
@@ -97,7 +99,7 @@ impl Places {
         let place = match known.held.get(&key) {
             Some(place) => Arc::clone(place),
             None => {
-                let seen = known.recall(&key);
+                let seen = known.left.recall(&key);
                 let place = Arc::new(Place {
                     key: Arc::clone(&key),
                     turn: tokio::sync::Mutex::default(),
@@ -116,9 +118,7 @@ impl Places {
 
     /// Forgets what was seen of cells that nobody holds.
     pub(super) fn forget(&self) {
-        let mut known = self.known();
-        known.young = HashMap::new();
-        known.old = HashMap::new();
+        self.known().left.forget();
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -128,19 +128,6 @@ impl Places {
 
     fn now(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst)
-    }
-}
-
-impl Known {
-    fn remember(&mut self, key: Key, sight: Sight) {
-        if self.young.len() >= REMEMBERED {
-            self.old = mem::take(&mut self.young);
-        }
-        self.young.insert(key, sight);
-    }
-
-    fn recall(&mut self, key: &Key) -> Option<Sight> {
-        self.young.remove(key).or_else(|| self.old.remove(key))
     }
 }
 
@@ -198,11 +185,7 @@ impl Held {
         // Until it is known what came of it, nothing is known here.
         self.forget();
         let asked = self.places.now();
-        let put = Put {
-            key: Arc::clone(&self.key),
-            value: cell.value(),
-            version: sight.version,
-        };
+        let put = Put::new(Arc::clone(&self.key), cell.value(), sight.version);
         let stamp: Option<Stamp> = self.places.kv.put(put, sight.epoch).await?;
         let received = self.places.now();
         self.note(Sight {
@@ -276,7 +259,7 @@ impl Drop for Held {
             && let Some((key, place)) = known.held.remove_entry(&self.place.key)
             && let Some(sight) = place.seen().take()
         {
-            known.remember(key, sight);
+            known.left.remember(key, sight);
         }
     }
 }

@@ -52,11 +52,7 @@ pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
     let mut value = Vec::with_capacity(128);
     serde_json::to_writer(&mut value, &record).expect("text and numbers are always JSON");
     let value = String::from_utf8(value).expect("JSON is text");
-    Put {
-        key: key(id),
-        value: value.into(),
-        version: 0,
-    }
+    Put::new(key(id), value, 0)
 }
 
 /// What the record of the transfer `id` says, if there is one (yet), and when it was read.

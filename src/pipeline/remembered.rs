@@ -1,26 +1,24 @@
-use std::collections::HashMap;
-use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cell::Cell;
-use crate::kv::Key;
+use super::generations::Generations;
+use crate::kv::{Key, Versioned};
 
 /// How many cells are remembered; twice as many at the most.
 const REMEMBERED: usize = 100_000;
 
 /// What this process last wrote or read of cells, so that it need not read what only it changes. It
 /// may be out of date, which a write finds out: it is refused.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Remembered {
     cells: Mutex<Cells>,
 }
 
-/// Of one epoch, in two generations: what was not used while the young one filled up is forgotten.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cells {
+    /// That all of them are of.
     epoch: Option<u64>,
-    young: HashMap<Key, Known>,
-    old: HashMap<Key, Known>,
+    known: Generations<Known>,
 }
 
 /// A cell as it was.
@@ -28,6 +26,28 @@ struct Cells {
 pub(super) struct Known {
     pub(super) cell: Cell,
     pub(super) version: u64,
+}
+
+impl Known {
+    /// What `stored` says of the cell of `key`; `None` if it is no cell.
+    pub(super) fn parse(key: &Key, stored: &Versioned) -> Option<Self> {
+        Some(Self {
+            cell: Cell::parse(key, stored)?,
+            version: stored.version,
+        })
+    }
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        let cells = Cells {
+            epoch: None,
+            known: Generations::new(REMEMBERED),
+        };
+        Self {
+            cells: Mutex::new(cells),
+        }
+    }
 }
 
 impl Remembered {
@@ -40,8 +60,7 @@ impl Remembered {
     ) -> Option<u64> {
         let mut cells = self.cells();
         for key in keys {
-            let old = cells.old.remove(key);
-            found(cells.young.remove(key).or(old));
+            found(cells.known.recall(key));
         }
         cells.epoch
     }
@@ -58,22 +77,19 @@ impl Remembered {
                 return;
             }
             // What is known is from before a reset.
-            *cells = Cells {
-                epoch,
-                ..Cells::default()
-            };
+            cells.known.forget();
+            cells.epoch = epoch;
         }
         for (key, known) in known {
-            if cells.young.len() >= REMEMBERED {
-                cells.old = mem::take(&mut cells.young);
-            }
-            cells.young.insert(key, known);
+            cells.known.remember(key, known);
         }
     }
 
     /// Forgets everything.
     pub(super) fn forget(&self) {
-        *self.cells() = Cells::default();
+        let mut cells = self.cells();
+        cells.known.forget();
+        cells.epoch = None;
     }
 
     fn cells(&self) -> MutexGuard<'_, Cells> {

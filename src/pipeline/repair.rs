@@ -231,11 +231,11 @@ impl Ledger {
 
     /// Puts a balance in the place of whatever is there.
     async fn set(&self, diagnosis: &Diagnosis, person: &Key, balance: i64) -> Result<(), KvError> {
-        let put = Put {
-            key: Arc::clone(person),
-            value: balance.to_string().into(),
-            version: diagnosis.versions.get(person).copied().unwrap_or_default(),
-        };
+        let put = Put::new(
+            Arc::clone(person),
+            balance.to_string(),
+            diagnosis.versions.get(person).copied().unwrap_or_default(),
+        );
         let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
         self.kv.put(put, epoch).await.map(drop)
     }
@@ -254,18 +254,12 @@ impl Ledger {
             by: *by,
         };
         let epoch = stamp.map(|stamp| stamp.epoch);
-        let record = Put {
-            key: format!("{CORRECTIONS}{}", Uuid::now_v7()).into(),
-            value: serde_json::to_string(&booked)
-                .expect("text and numbers are always JSON")
-                .into(),
-            version: 0,
-        };
-        let put = Put {
-            key: person.to_shared(),
-            value: cell.value(),
-            version: stored.version,
-        };
+        let record = Put::new(
+            format!("{CORRECTIONS}{}", Uuid::now_v7()),
+            serde_json::to_string(&booked).expect("text and numbers are always JSON"),
+            0,
+        );
+        let put = Put::new(person.to_shared(), cell.value(), stored.version);
         // The record first: if the second put fails, the balance is what a repair from records mends.
         self.kv.put(record, epoch).await?;
         match self.kv.put(put.clone(), epoch).await {

@@ -8,7 +8,6 @@ use tokio::task::JoinSet;
 use tower::Service;
 
 use super::batch::Batch;
-use super::cell::Cell;
 use super::draft::{Draft, People};
 use super::error::Cause;
 use super::record::{self, Outcome};
@@ -86,15 +85,15 @@ impl Transaction {
         let mut draft = Draft::of(transfers());
         let mut known = Vec::new();
         let epoch = self.remembered.take(draft.keys(), |one| known.push(one));
-        let mut taken = Taken {
-            remembered: &self.remembered,
-            epoch: known.iter().any(Option::is_some).then_some(epoch),
-            draft: Draft::default(),
-        };
+        let is_any = known.iter().any(Option::is_some);
         for (at, known) in known.into_iter().enumerate() {
             draft.remember(at, known);
         }
-        taken.draft = draft;
+        let mut taken = Taken {
+            remembered: &self.remembered,
+            epoch: is_any.then_some(epoch),
+            draft,
+        };
         self.read(taken.draft.unknown(), &mut taken).await?;
         let mut refused = loop {
             match taken.draft.make(transfers()) {
@@ -169,8 +168,7 @@ impl Transaction {
         } in cells
         {
             let stored = Versioned { value, version };
-            let cell = Cell::parse(&key, &stored);
-            draft.has_moved(&key, cell.map(|cell| Known { cell, version }));
+            draft.has_moved(&key, Known::parse(&key, &stored));
         }
         self.remembered.put(epoch, draft.before());
         match batch.is_crowded_out() {
@@ -205,9 +203,7 @@ type Looked = (usize, Option<Known>, Option<Stamp>);
 
 async fn look(kv: Kv, at: usize, key: Key) -> Result<Looked, KvError> {
     let (stored, stamp) = kv.get(Arc::clone(&key)).await?;
-    let version = stored.version;
-    let cell = Cell::parse(&key, &stored);
-    Ok((at, cell.map(|cell| Known { cell, version }), stamp))
+    Ok((at, Known::parse(&key, &stored), stamp))
 }
 
 /// What was taken out of what is remembered, and read, for a draft. Put back when it is dropped: nothing

@@ -38,7 +38,7 @@ pub struct Entry {
 }
 
 /// A write of one key, on the condition that it still has a version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     /// The key.
     pub key: Key,
@@ -46,6 +46,18 @@ pub struct Put {
     pub value: Value,
     /// The version that it must have before; 0 where it must not be there.
     pub version: u64,
+}
+
+impl Put {
+    /// A put of `value` under `key`, in the place of `version`.
+    #[must_use]
+    pub fn new(key: impl Into<Key>, value: impl Into<Value>, version: u64) -> Self {
+        Self {
+            key: key.into(),
+            value: value.into(),
+            version,
+        }
+    }
 }
 
 /// When something was read or written.

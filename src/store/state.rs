@@ -86,10 +86,9 @@ impl<S: Snapshot> Draft<S> {
         if let Err(refusal) = self.accepts(epoch) {
             return Ok(Err(refusal));
         }
-        for (at, put) in puts.iter().enumerate() {
-            if self.version(&put.key)? != put.version {
-                return Ok(Err(Refusal::Version(self.moved(&puts[at..])?)));
-            }
+        let moved = self.moved(puts)?;
+        if !moved.is_empty() {
+            return Ok(Err(Refusal::Version(moved)));
         }
         let rows = in_order.into_iter().map(|put| {
             let versioned = Versioned {
@@ -129,27 +128,24 @@ impl<S: Snapshot> Draft<S> {
     /// What has moved since the versions of `puts` were read.
     fn moved(&self, puts: &[Put]) -> Result<Vec<Entry>, Fault> {
         let mut moved = Vec::new();
-        for Put { key, version, .. } in puts {
-            let current = match self.changes.rows.get(key) {
-                Some(changed) => changed.clone(),
-                None => self.base.get(key)?,
+        for put in puts {
+            let stored;
+            let current = match self.changes.rows.get(&put.key) {
+                Some(changed) => changed,
+                None => {
+                    stored = self.base.get(&put.key)?;
+                    &stored
+                }
             };
-            if current.version != *version {
+            if current.version != put.version {
                 moved.push(Entry {
-                    key: Arc::clone(key),
-                    value: current.value,
+                    key: Arc::clone(&put.key),
+                    value: Arc::clone(&current.value),
                     version: current.version,
                 });
             }
         }
         Ok(moved)
-    }
-
-    fn version(&self, key: &str) -> Result<u64, Fault> {
-        match self.changes.rows.get(key) {
-            Some(changed) => Ok(changed.version),
-            None => Ok(self.base.get(key)?.version),
-        }
     }
 }
 

@@ -227,11 +227,7 @@ async fn a_balance_stays_within_what_is_counted() {
 async fn what_is_no_balance_is_never_overwritten() {
     let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
     let kv = Kv::new(store.clone());
-    let foreign = Put {
-        key: "a".into(),
-        value: "seven".into(),
-        version: 0,
-    };
+    let foreign = Put::new("a", "seven", 0);
     kv.put(foreign, None).await.unwrap();
     let ledger = ledger(store);
     for (sender, receiver) in [("a", "b"), ("b", "a")] {

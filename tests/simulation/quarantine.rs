@@ -162,11 +162,7 @@ fn tended(store: &KvService) -> Ledger {
 async fn put(store: &KvService, key: &str, value: &str) {
     let kv = Kv::new(store.clone());
     let (stored, _) = kv.get(key.into()).await.unwrap();
-    let put = Put {
-        key: key.into(),
-        value: value.into(),
-        version: stored.version,
-    };
+    let put = Put::new(key, value, stored.version);
     kv.put(put, None).await.unwrap();
 }
 

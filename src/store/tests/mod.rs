@@ -64,11 +64,7 @@ async fn write_at_once<B: Backend>(
 }
 
 fn put(key: &str, value: &str, version: u64) -> Put {
-    Put {
-        key: key.into(),
-        value: value.into(),
-        version,
-    }
+    Put::new(key, value, version)
 }
 
 /// A write of `puts`, whatever the epoch.

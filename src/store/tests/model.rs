@@ -82,11 +82,9 @@ impl Model {
         let Planned::Puts { puts, epoch } = planned else {
             return Write::Reset;
         };
-        let puts = puts.into_iter().map(|(key, value, version)| Put {
-            key: key.into(),
-            value: value.into(),
-            version: version.or(self.version(key)),
-        });
+        let puts = puts
+            .into_iter()
+            .map(|(key, value, version)| Put::new(key, value, version.or(self.version(key))));
         Write::Puts {
             puts: puts.collect(),
             epoch: epoch.map(|epoch| epoch.or(self.epoch)),
