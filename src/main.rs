@@ -6,13 +6,11 @@ use std::time::Duration;
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
 use splitdim::config::splitdim::{Mode, Puts, Settings, Task};
-use splitdim::kv::{
-    KvClient, KvError, KvService, Observed, Writing, spawn_embedded, spawn_observed,
-};
+use splitdim::kv::{KvClient, KvError, KvService, Observed, Writing, spawn_observed};
 use splitdim::metrics::Metrics;
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
-use splitdim::store::{Backend, Disk, Fault, Memory};
+use splitdim::store::{Disk, Memory};
 use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
 use tower::ServiceExt;
@@ -115,7 +113,7 @@ struct Open {
 fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<Open, Failure> {
     Ok(match mode {
         Mode::Local { data } => {
-            let (store, writing) = embed(Disk::open(&data)?, metrics)?;
+            let (store, writing) = spawn_observed(Disk::open(&data)?, observed(metrics))?;
             Open {
                 store,
                 writing: Some(writing),
@@ -126,7 +124,7 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
             }
         }
         Mode::InMemory => {
-            let (store, writing) = embed(Memory::new(), metrics)?;
+            let (store, writing) = spawn_observed(Memory::new(), observed(metrics))?;
             Open {
                 store,
                 writing: Some(writing),
@@ -165,19 +163,10 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
     })
 }
 
-/// A store in this process, which `metrics` tell of.
-fn embed<B: Backend>(
-    backend: B,
-    metrics: Option<&mut Metrics>,
-) -> Result<(KvService, Writing), Fault> {
-    match metrics {
-        None => spawn_embedded(backend),
-        Some(metrics) => {
-            let observed = Observed {
-                commits: metrics.commits(),
-                conflicts: metrics.conflicts(),
-            };
-            spawn_observed(backend, observed)
-        }
-    }
+/// Has `metrics` tell of a store in this process.
+fn observed(metrics: Option<&mut Metrics>) -> Observed {
+    metrics.map_or_else(Observed::default, |metrics| Observed {
+        commits: Some(metrics.commits()),
+        conflicts: Some(metrics.conflicts()),
+    })
 }

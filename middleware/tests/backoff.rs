@@ -1,7 +1,10 @@
 //! The delays of a [`Backoff`], for any settings at all.
 
+mod common;
+
 use std::time::Duration;
 
+use common::waiting::ms;
 use proptest::num::f64::ANY;
 use proptest::prelude::*;
 use resilient::retry::Backoff;
@@ -132,10 +135,6 @@ proptest! {
 }
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000_000;
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 /// What is left of the delays, but at most `most` of them.
 fn drawn(backoff: Backoff, mut random: impl Rng, most: usize) -> Vec<Duration> {

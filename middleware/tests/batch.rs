@@ -1,6 +1,6 @@
 //! What [`Batch`] promises: requests share a batch, and nothing else.
 
-mod client;
+mod common;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,20 +12,21 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
+use common::client;
+use common::failing::{Failed, policy};
+use common::waiting::{ended, ms, next, polled};
 use proptest::prelude::*;
 use resilient::batch::{Batch, BatchFailed, BatchLayer, Full, Limits, Lost, ResponseFuture};
 use resilient::detach::Tracker;
-use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tower::retry::Retry;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
@@ -856,7 +857,7 @@ async fn a_clone_of_a_layer_has_its_limits_its_weights_and_its_tracker() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_below_tries_the_same_batch_again() {
     let (mock, mut handle) = mock::pair();
-    let service = BatchLayer::new(limits(2)).layer(Retry::new(policy(), mock));
+    let service = BatchLayer::new(limits(2)).layer(Retry::new(policy(ms(0), 1), mock));
     let answers = calls(&service, [1, 2, 3]);
     let (batch, reply) = next(&mut handle).await.unwrap();
     assert_eq!(batch, [1, 2]);
@@ -869,7 +870,7 @@ async fn a_retry_below_tries_the_same_batch_again() {
 #[tokio::test(start_paused = true)]
 async fn a_retry_above_makes_a_new_request() {
     let (service, mut handle) = batched(limits(2));
-    let again = tokio::spawn(Retry::new(policy(), service.clone()).oneshot(1));
+    let again = tokio::spawn(Retry::new(policy(ms(0), 1), service.clone()).oneshot(1));
     settled().await;
     let [waiting] = calls(&service, [2]);
     let (batch, reply) = next(&mut handle).await.unwrap();
@@ -1458,28 +1459,6 @@ fn cause(error: &BoxError) -> &Failed {
         .unwrap_or_else(|| panic!("{error:?}"))
 }
 
-/// Tries once again, at once.
-fn policy() -> Policy<Always> {
-    let backoff = Backoff::new(ms(0), ms(0), 0.0, 1).expect("a valid backoff");
-    Policy::new(Always, backoff, Conflicts::default())
-}
-
-#[derive(Clone)]
-struct Always;
-
-impl<Request, Response, Error> Classify<Request, Response, Error> for Always {
-    fn classify(&self, _: &Request, result: &Result<Response, Error>) -> Class {
-        match result {
-            Ok(_) => Class::Done,
-            Err(_) => Class::NotDone,
-        }
-    }
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
 fn runtime() -> Runtime {
     Builder::new_current_thread()
         .enable_time()
@@ -1487,33 +1466,6 @@ fn runtime() -> Runtime {
         .build()
         .expect("a runtime")
 }
-
-/// The next request that the mocked service gets, or `None` if nobody can send it any more.
-async fn next<T, U>(handle: &mut mock::Handle<T, U>) -> Option<(T, mock::SendResponse<U>)> {
-    ended(handle.next_request()).await
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(ms(60_000), future).await.expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-/// An error of the inner service.
-#[derive(Debug, PartialEq)]
-struct Failed(&'static str);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed on purpose: {}", self.0)
-    }
-}
-
-impl std::error::Error for Failed {}
 
 /// The error of one request, which tells of which.
 #[derive(Debug, PartialEq)]

@@ -1,14 +1,12 @@
 //! What [`Compensate`] promises: a plan is made as a whole, or nothing of it remains, or it is said
 //! that neither is certain.
 
-mod client;
+mod common;
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -16,9 +14,11 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use common::client;
+use common::failing::{Failed, policy};
+use common::waiting::{ended, ms, next, polled};
 use resilient::compensate::{Compensate, CompensateLayer, Outcome, Standing, Step};
 use resilient::detach::{Detach, Tracker};
-use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
 use resilient::testing::network::{Delays, Network, Odds, Percent};
 use resilient::testing::probe::{Handle, Probe};
 use tokio::sync::Semaphore;
@@ -182,7 +182,7 @@ async fn undos_and_fences_are_tried_again_below_and_steps_are_not() {
         .answers(Make(3), [Err(Failed("step"))])
         .answers(Fence(3), [Err(Failed("fence"))])
         .answers(Undo(2), [Err(Failed("once")), Err(Failed("twice"))]);
-    let service = Compensate::new(site.clone(), Retry::new(policy(9), site.clone()));
+    let service = Compensate::new(site.clone(), Retry::new(policy(ms(1), 9), site.clone()));
 
     let cause = Some(Failed("step"));
     assert_eq!(
@@ -264,7 +264,7 @@ async fn over_a_bad_network_a_plan_comes_to_what_its_outcome_says() {
         let odds = Odds::new(percent, delays, seed).unwrap();
         let failed = |_: &Deed| Failed("network");
         let wire = Network::new(books.clone(), odds, failed, failed);
-        let service = Compensate::new(wire.clone(), Retry::new(policy(1), wire));
+        let service = Compensate::new(wire.clone(), Retry::new(policy(ms(1), 1), wire));
 
         let outcome = service.oneshot(plan(4)).await.unwrap();
         sleep(ms(60_000)).await; // for whatever was late
@@ -752,52 +752,3 @@ fn watched(
     let outcome = tokio::spawn(Compensate::new(service, undo).oneshot(plan));
     (steps, undos, outcome)
 }
-
-/// Tries errors again, so many times, a millisecond later.
-fn policy(trials: u32) -> Policy<Always> {
-    let backoff = Backoff::new(ms(1), ms(1), 0.0, trials).expect("a valid backoff");
-    Policy::new(Always, backoff, Conflicts::default())
-}
-
-#[derive(Clone)]
-struct Always;
-
-impl<Request, Response, Error> Classify<Request, Response, Error> for Always {
-    fn classify(&self, _: &Request, result: &Result<Response, Error>) -> Class {
-        match result {
-            Ok(_) => Class::Done,
-            Err(_) => Class::NotDone,
-        }
-    }
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-/// The next request that the mocked service gets, or `None` if nobody can send it any more.
-async fn next<T, U>(handle: &mut mock::Handle<T, U>) -> Option<(T, mock::SendResponse<U>)> {
-    ended(handle.next_request()).await
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(ms(60_000), future).await.expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-/// An error of the services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Failed(&'static str);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed on purpose: {}", self.0)
-    }
-}
-
-impl std::error::Error for Failed {}

@@ -1,9 +1,8 @@
 //! What [`Detach`] promises: work that was begun is done, whatever becomes of its caller.
 
-mod client;
+mod common;
 
 use std::convert::Infallible;
-use std::fmt;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -15,6 +14,9 @@ use axum::error_handling::HandleErrorLayer;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
+use common::client;
+use common::failing::Failed;
+use common::waiting::{ended, next, polled};
 use resilient::detach::{Detach, DetachLayer, Lost, Tracker};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, Semaphore};
@@ -521,32 +523,3 @@ where
 fn runtime() -> Runtime {
     Builder::new_current_thread().build().expect("a runtime")
 }
-
-/// The next request that the mocked service gets, or `None` if nobody can send it any more.
-async fn next<T, U>(handle: &mut mock::Handle<T, U>) -> Option<(T, mock::SendResponse<U>)> {
-    ended(handle.next_request()).await
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(60), future)
-        .await
-        .expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-/// An error of the inner service.
-#[derive(Debug, PartialEq)]
-struct Failed(&'static str);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed on purpose: {}", self.0)
-    }
-}
-
-impl std::error::Error for Failed {}

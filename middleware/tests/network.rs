@@ -1,6 +1,6 @@
 //! What [`Network`] promises: each fate as it is described, and the same seed the same run.
 
-mod client;
+mod common;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -13,6 +13,8 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use common::client;
+use common::waiting::{ended, ms};
 use proptest::prelude::*;
 use resilient::detach::{Detach, Tracker};
 use resilient::testing::SplitMix64;
@@ -706,13 +708,4 @@ impl Service<u32> for Server {
             Ok(count as u32)
         })
     }
-}
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(ms(60_000), future).await.expect("an end")
 }

@@ -1,19 +1,18 @@
 //! What [`Probe`] promises: it sees what happens to a service, and changes nothing of it.
 
-mod client;
+mod common;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use common::client;
+use common::failing::Failed;
+use common::waiting::{ended, polled};
 use resilient::testing::probe::{Handle, Probe, ProbeLayer, Seen};
-use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
 
@@ -69,7 +68,7 @@ async fn readiness_of_the_original_is_none_of_its_clone_and_the_other_way_round(
 
 #[tokio::test]
 async fn readiness_that_became_pending_or_failed_is_none() {
-    for later in [Poll::Pending, Poll::Ready(Err(Failed))] {
+    for later in [Poll::Pending, Poll::Ready(Err(Failed("not ready")))] {
         let handle = Handle::new();
         let moods = VecDeque::from([Poll::Ready(Ok(())), later]);
         let mut service = Probe::new(Moody(moods), handle.clone());
@@ -210,7 +209,7 @@ async fn each_call_goes_to_the_very_instance_that_was_ready() {
 #[tokio::test]
 async fn readiness_answers_and_errors_pass_as_they_are() {
     let (mut service, mut handle) = mock::spawn_layer::<(), (), _>(ProbeLayer::new(Handle::new()));
-    handle.send_error(Failed);
+    handle.send_error(Failed("not ready"));
     let Poll::Ready(Err(error)) = service.poll_ready() else {
         panic!("no error")
     };
@@ -222,10 +221,10 @@ async fn readiness_answers_and_errors_pass_as_they_are() {
     let passed = Probe::new(answering, Handle::new()).oneshot(()).await;
     assert!(Arc::ptr_eq(&passed.unwrap(), &original));
 
-    let failing = service_fn(async |()| Err::<(), _>(Failed));
+    let failing = service_fn(async |()| Err::<(), _>(Failed("below")));
     assert_eq!(
         Probe::new(failing, Handle::new()).oneshot(()).await,
-        Err(Failed)
+        Err(Failed("below"))
     );
 }
 
@@ -274,29 +273,3 @@ impl Service<()> for Moody {
 fn doubling() -> impl Service<u32, Response = u32, Error = Infallible, Future: Send> + Clone {
     service_fn(async |n: u32| Ok(2 * n))
 }
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(ms(60_000), future).await.expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-/// An error of the inner service.
-#[derive(Debug, PartialEq)]
-struct Failed;
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("failed on purpose")
-    }
-}
-
-impl std::error::Error for Failed {}

@@ -1,11 +1,10 @@
 //! What a [`Policy`] makes of tower's `Retry`: what is tried again, when, and how often.
 
-mod client;
+mod common;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::iter::{repeat, repeat_n};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -16,6 +15,8 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode, Uri};
 use axum::routing::get;
+use common::client;
+use common::waiting::{ms, polled};
 use proptest::prelude::*;
 use resilient::retry::{Backoff, Class, Classify, Conflicts, Policy};
 use tokio::time::{Instant, timeout};
@@ -782,10 +783,6 @@ async fn in_a_router_all_routes_and_connections_have_one_budget() {
     }
 }
 
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
-
 /// A backoff without jitter, in milliseconds.
 fn doubling(base: u64, cap: u64, trials: u32) -> Backoff {
     doubling_of(ms(base), ms(cap), trials)
@@ -887,15 +884,11 @@ async fn next<T, U>(handle: &mut mock::Handle<T, U>) -> Option<(T, mock::SendRes
     ended(handle.next_request()).await
 }
 
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
+/// The output of `future`; a failure, and not a test that hangs, if it never ends. Time is paused,
+/// and delays may be long.
 async fn ended<F: Future>(future: F) -> F::Output {
     let year = Duration::from_secs(365 * 24 * 60 * 60);
     timeout(year, future).await.expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 
 /// An error of the mocked service.

@@ -1,10 +1,8 @@
 //! What [`Timeout`] promises: a call ends in time, wherever it would have waited.
 
-mod client;
+mod common;
 
-use std::fmt;
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -14,9 +12,12 @@ use axum::error_handling::HandleErrorLayer;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::routing::get;
+use common::client;
+use common::failing::Failed;
+use common::waiting::{ended, next, polled};
 use resilient::timeout::{Elapsed, Timeout, TimeoutLayer};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, advance, sleep, timeout};
+use tokio::time::{Instant, advance, sleep};
 use tower::util::MapErrLayer;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_test::mock;
@@ -389,32 +390,3 @@ async fn gateway_timeout(error: BoxError) -> (StatusCode, String) {
     assert!(error.is::<Elapsed>(), "{error}");
     (StatusCode::GATEWAY_TIMEOUT, error.to_string())
 }
-
-/// The next request that the mocked service gets, or `None` if nobody can send it any more.
-async fn next<T, U>(handle: &mut mock::Handle<T, U>) -> Option<(T, mock::SendResponse<U>)> {
-    ended(handle.next_request()).await
-}
-
-/// The output of `future`; a failure, and not a test that hangs, if it never ends.
-async fn ended<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(60), future)
-        .await
-        .expect("an end")
-}
-
-/// Polls once.
-async fn polled<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
-}
-
-/// An error of the inner service.
-#[derive(Debug, PartialEq)]
-struct Failed(&'static str);
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed on purpose: {}", self.0)
-    }
-}
-
-impl std::error::Error for Failed {}

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
 use splitdim::config::kvstore::{Settings, Task};
-use splitdim::kv::{KvService, Observed, Writing, spawn_embedded, spawn_observed};
+use splitdim::kv::{Observed, spawn_observed};
 use splitdim::kvstore::{HttpFaults, app, backup};
 use splitdim::metrics::Metrics;
 use splitdim::process::{self, Failure};
-use splitdim::store::{Backend, Disk, Fault, Memory};
+use splitdim::store::{Disk, Memory};
 use splitdim::telemetry::LogFormat;
 use splitdim::web::{Edge, Readiness};
 use splitdim::{ops, serve};
@@ -37,14 +37,19 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         .ops_listen
         .is_some()
         .then(|| Metrics::new("kvstore"));
+    let observed = Observed {
+        commits: metrics.as_mut().map(Metrics::commits),
+        // Its clients are told of them, and count them.
+        conflicts: None,
+    };
     let (place, (store, writing)) = match &settings.data {
         Some(data) => (
             data.display().to_string(),
-            embed(Disk::open(data)?, metrics.as_mut())?,
+            spawn_observed(Disk::open(data)?, observed)?,
         ),
         None => (
             "memory only".to_owned(),
-            embed(Memory::new(), metrics.as_mut())?,
+            spawn_observed(Memory::new(), observed)?,
         ),
     };
     let listener = process::listen(&settings.listen).await?;
@@ -80,21 +85,4 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     serve::until_written(server, Some(writing)).await?;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The store of this process, which `metrics` tell of.
-fn embed<B: Backend>(
-    backend: B,
-    metrics: Option<&mut Metrics>,
-) -> Result<(KvService, Writing), Fault> {
-    match metrics {
-        None => spawn_embedded(backend),
-        Some(metrics) => spawn_observed(
-            backend,
-            Observed {
-                commits: metrics.commits(),
-                ..Observed::default()
-            },
-        ),
-    }
 }

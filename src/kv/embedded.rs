@@ -10,10 +10,7 @@ use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError};
 /// The store of this process as a service.
 #[must_use]
 pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
-    KvService::new(service_fn(move |request| {
-        let store = store.clone();
-        async move { answer(store, request).await }
-    }))
+    counted(store, None)
 }
 
 /// How the writing of a store in this process ended.
@@ -25,17 +22,16 @@ pub type Writing = JoinHandle<Result<(), Fault>>;
 ///
 /// [`Fault`] if what the backend holds cannot be read.
 pub fn spawn_embedded<B: Backend>(backend: B) -> Result<(KvService, Writing), Fault> {
-    let (store, writer) = Store::new(backend)?;
-    Ok((embedded(store), task::spawn(writer.run())))
+    spawn_observed(backend, Observed::default())
 }
 
-/// Who is told what a store in this process does.
+/// Who is told what a store in this process does; by default nobody.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Its commits.
-    pub commits: Arc<CommitMetrics>,
+    pub commits: Option<Arc<CommitMetrics>>,
     /// The writes that it refuses.
-    pub conflicts: Conflicts,
+    pub conflicts: Option<Conflicts>,
 }
 
 /// The same as [`spawn_embedded`], with somebody who is told.
@@ -49,15 +45,22 @@ pub fn spawn_observed<B: Backend>(
 ) -> Result<(KvService, Writing), Fault> {
     let (store, writer) = Store::new(backend)?;
     let Observed { commits, conflicts } = observed;
-    let service =
-        service_fn(move |request| answer(store.clone(), request)).map_result(move |answer| {
-            if let Err(KvError::Conflict(_)) = &answer {
-                conflicts.count();
-            }
-            answer
-        });
-    let writing = task::spawn(writer.observed(commits).run());
-    Ok((KvService::new(service), writing))
+    let writer = match commits {
+        Some(commits) => writer.observed(commits),
+        None => writer,
+    };
+    Ok((counted(store, conflicts), task::spawn(writer.run())))
+}
+
+/// `store` as a service, whose refusals `conflicts` count, if they are counted.
+fn counted<B: Backend>(store: Store<B>, conflicts: Option<Conflicts>) -> KvService {
+    let service = service_fn(move |request| answer(store.clone(), request));
+    KvService::new(service.map_result(move |answer| {
+        if let (Err(KvError::Conflict(_)), Some(conflicts)) = (&answer, &conflicts) {
+            conflicts.count();
+        }
+        answer
+    }))
 }
 
 async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvResponse, KvError> {

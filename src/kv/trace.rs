@@ -1,11 +1,8 @@
-use reqwest::header::{HeaderName, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest_middleware::{RequestBuilder, RequestInitialiser};
 use uuid::Uuid;
 
-use crate::telemetry::{self, Trace};
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+use crate::telemetry::{self, TRACEPARENT, TRACESTATE, Trace};
 
 /// Tells the store the trace of the request on whose behalf it is asked (Trace Context, W3C); a new
 /// one, where it is asked on behalf of none, or of several.

@@ -1,6 +1,6 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -14,9 +14,9 @@ use super::{Histogram, write};
 /// What becomes of transfers, and how the ledger is.
 #[derive(Debug)]
 pub struct LedgerMetrics {
-    /// It and the budgets are looked at when the text is written.
+    /// It and the budget are looked at when the text is written.
     quarantine: OnceLock<Handle>,
-    budgets: Mutex<Vec<Arc<TokenBucket>>>,
+    budget: OnceLock<Arc<TokenBucket>>,
     outcomes: [AtomicU64; TransferOutcome::ALL.len()],
     tries: AtomicU64,
     batches: Histogram,
@@ -66,11 +66,9 @@ impl LedgerMetrics {
         self.quarantine.get_or_init(|| quarantine.clone());
     }
 
-    /// Tells of a budget of retries, too.
+    /// Tells of what retries are paid from. There is one such thing.
     pub fn watch_budget(&self, budget: &Arc<TokenBucket>) {
-        // Nothing panics under this lock.
-        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        budgets.push(Arc::clone(budget));
+        self.budget.get_or_init(|| Arc::clone(budget));
     }
 
     /// Counts a transfer.
@@ -107,11 +105,10 @@ impl LedgerMetrics {
         quarantine.is_some_and(|quarantine| quarantine.reason().is_some())
     }
 
-    /// Retries that are left in the budget that has the fewest.
+    /// Retries that are left in the budget; none where there is no budget.
     fn retries_left(&self) -> f64 {
-        let budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = budgets.iter().map(|budget| budget.left());
-        left.reduce(f64::min).unwrap_or_default()
+        let left = self.budget.get().map(|budget| budget.left());
+        left.unwrap_or_default()
     }
 }
 
@@ -119,7 +116,7 @@ impl Default for LedgerMetrics {
     fn default() -> Self {
         Self {
             quarantine: OnceLock::new(),
-            budgets: Mutex::default(),
+            budget: OnceLock::new(),
             outcomes: Default::default(),
             tries: AtomicU64::new(0),
             batches: Histogram::new(&SIZES),

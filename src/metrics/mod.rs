@@ -15,6 +15,7 @@ mod write;
 use std::fmt;
 use std::sync::Arc;
 
+use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
@@ -55,18 +56,12 @@ impl Metrics {
 
     /// Counts the requests to a service.
     pub fn requests(&mut self) -> Arc<RequestMetrics> {
-        let requests = Arc::default();
-        self.own()
-            .register_collector(Box::new(Arc::clone(&requests)));
-        requests
+        self.collected()
     }
 
     /// Measures the commits of a store in this process.
     pub fn commits(&mut self) -> Arc<CommitMetrics> {
-        let commits = Arc::default();
-        self.own()
-            .register_collector(Box::new(Arc::clone(&commits)));
-        commits
+        self.collected()
     }
 
     /// Counts the writes that a store has refused since others came first.
@@ -90,6 +85,14 @@ impl Metrics {
         let mut text = String::new();
         text::encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+
+    /// Figures that begin now, and are looked at when the text is written.
+    fn collected<C: Collector + Default>(&mut self) -> Arc<C> {
+        let figures = Arc::default();
+        self.own()
+            .register_collector(Box::new(Arc::clone(&figures)));
+        figures
     }
 
     fn own(&mut self) -> &mut Registry {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -59,11 +59,13 @@ impl Underway {
 
     /// How many transfers are open in `snapshot`, or were left open without a trace in it.
     pub(super) fn and_open(&self, snapshot: &Snapshot) -> usize {
+        // Before the lock, which every transfer takes.
+        let open: HashSet<Uuid> = snapshot.open().iter().map(|open| open.id).collect();
         let transfers = self.transfers();
         let untraced = transfers
             .states
             .iter()
-            .filter(|(id, state)| matches!(state, State::Left(_)) && !snapshot.has_open(**id));
+            .filter(|(id, state)| matches!(state, State::Left(_)) && !open.contains(id));
         snapshot.open_transfers() + untraced.count()
     }
 

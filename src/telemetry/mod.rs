@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::{self, JsonFields};
 
 pub use context::{Context, Id, Within, carried, current, enter, within};
-pub use trace::Trace;
+pub use trace::{TRACEPARENT, TRACESTATE, Trace};
 
 use line::Lines;
 

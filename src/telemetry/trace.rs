@@ -1,6 +1,13 @@
 //! A trace as it is told from service to service (Trace Context, W3C).
 
+use axum::http::HeaderName;
 use uuid::Uuid;
+
+/// The header that names a trace, and who asks on its behalf.
+pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// The header that holds what other tracing systems have noted of a trace.
+pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The bytes of a `traceparent` of the version that is known: `00-<trace>-<parent>-<flags>`.
 const LENGTH: usize = 55;

@@ -15,11 +15,9 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, TraceLayer};
 use tracing::{Level, Span};
 use uuid::Uuid;
 
-use crate::telemetry::{self, Context, Id, Trace, Within};
+use crate::telemetry::{self, Context, Id, TRACEPARENT, TRACESTATE, Trace, Within};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The longest id that is taken over from a client, in bytes.
 const MAX_LENGTH: usize = 128;
