@@ -18,6 +18,7 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use tower::Service;
+use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -65,24 +66,35 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
     let limit_body = RequestBodyLimitLayer::new(MAX_BODY);
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
+    // For clients that ask for it.
+    let compress = CompressionLayer::new();
 
     Routes::new()
         .route(
             "/api/accounts",
-            get(accounts::accounts).layer(answer_in_time),
+            get(accounts::accounts).layer((compress.clone(), answer_in_time)),
         )
-        .route("/api/clear", get(accounts::clear).layer(answer_in_time))
+        .route(
+            "/api/clear",
+            get(accounts::clear).layer((compress.clone(), answer_in_time)),
+        )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
         .route("/api/transfer", post(transfer::transfer).layer(limit_body))
         .route(
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),
         )
-        .route("/", get(page::index))
-        .route("/static/app.js", get(page::script))
-        .route("/static/style.css", get(page::style))
-        .route("/static/icon.svg", get(page::icon))
-        .route("/static/manifest.webmanifest", get(page::manifest))
+        .route("/", get(page::index).layer(compress.clone()))
+        .route("/static/app.js", get(page::script).layer(compress.clone()))
+        .route(
+            "/static/style.css",
+            get(page::style).layer(compress.clone()),
+        )
+        .route("/static/icon.svg", get(page::icon).layer(compress.clone()))
+        .route(
+            "/static/manifest.webmanifest",
+            get(page::manifest).layer(compress),
+        )
         .healthz()
         .map(|router| router.with_state(app))
 }

@@ -17,6 +17,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use resilient::inject::InjectLayer;
 use tower::Service;
+use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 pub use fault::HttpFaults;
@@ -44,7 +45,8 @@ pub fn app(
 + 'static {
     let routes = Routes::new()
         .route(path::GET, get(read))
-        .route(path::LIST, get(list::list))
+        // Compressed for clients that ask for it.
+        .route(path::LIST, get(list::list).layer(CompressionLayer::new()))
         .route(path::PUT, post(write::put))
         .route(path::TRANSACTION, post(write::transaction))
         .route(path::RESET, any(write::reset))

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ pub struct LedgerMetrics {
     open: AtomicU64,
     oldest_open_ms: AtomicU64,
     settled: Histogram,
+    settled_minimally: AtomicBool,
 }
 
 /// What the client of a transfer was told, or would have been.
@@ -95,9 +96,11 @@ impl LedgerMetrics {
         self.oldest_open_ms.store(oldest as u64, Ordering::Relaxed);
     }
 
-    /// Notes that it took so long to find the payments that clear all debts.
-    pub fn settled(&self, took: Duration) {
+    /// Notes that it took so long to find the payments that clear all debts, and whether it is certain
+    /// that fewer would not do.
+    pub fn settled(&self, took: Duration, is_minimal: bool) {
         self.settled.observe_duration(took);
+        self.settled_minimally.store(is_minimal, Ordering::Relaxed);
     }
 
     fn is_quarantined(&self) -> bool {
@@ -123,6 +126,8 @@ impl Default for LedgerMetrics {
             open: AtomicU64::new(0),
             oldest_open_ms: AtomicU64::new(0),
             settled: Histogram::new(&DURATIONS),
+            // There is nothing to pay.
+            settled_minimally: true.into(),
         }
     }
 }
@@ -150,7 +155,7 @@ impl Collector for LedgerMetrics {
         write::gauge(
             encoder,
             "retry_budget",
-            "Retries that are left, where fewest are",
+            "Retries that are left",
             self.retries_left(),
         )?;
         write::histogram(
@@ -182,6 +187,12 @@ impl Collector for LedgerMetrics {
             "settle_duration_seconds",
             "How long it took to find the payments that clear all debts",
             &self.settled,
+        )?;
+        write::gauge(
+            encoder,
+            "settle_minimal",
+            "Whether it is certain that fewer payments than those found last would not do",
+            f64::from(u8::from(self.settled_minimally.load(Ordering::Relaxed))),
         )
     }
 }

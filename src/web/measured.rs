@@ -4,10 +4,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 use tower::{Layer, Service};
+use tracing::Level;
 
 use crate::metrics::RequestTable;
 
@@ -17,8 +18,9 @@ pub(super) struct MeasuredLayer {
     pub(super) table: Option<Arc<RequestTable>>,
 }
 
-/// Counts requests, and measures them, where somebody wants to know. A request whose client hangs up
-/// before it is answered is not counted.
+/// Counts requests, and measures them, where somebody wants to know; writes a line for each, at debug.
+/// A request whose client hangs up before it is answered is not counted. Errors are logged where they
+/// are turned into answers.
 #[derive(Clone, Debug)]
 pub(super) struct Measured<S> {
     inner: S,
@@ -47,10 +49,20 @@ where
     }
 
     fn call(&mut self, request: Request<In>) -> Self::Future {
-        let begun = self.table.as_ref().map(|table| Begun {
-            place: table.place(request.uri().path(), request.method().as_str()),
+        let path = request.uri().path();
+        let counted = self.table.as_ref().map(|table| Counted {
+            place: table.place(path, request.method().as_str()),
             table: Arc::clone(table),
+        });
+        let line = tracing::enabled!(Level::DEBUG).then(|| Line {
+            method: request.method().clone(),
+            path: path.to_owned(),
+        });
+        // Where nobody asks, not even the time is taken.
+        let begun = (counted.is_some() || line.is_some()).then(|| Begun {
             at: Instant::now(),
+            counted,
+            line,
         });
         Measuring {
             answering: self.inner.call(request),
@@ -61,9 +73,34 @@ where
 
 /// A request under way.
 struct Begun {
+    at: Instant,
+    counted: Option<Counted>,
+    line: Option<Line>,
+}
+
+/// Where a request is counted.
+struct Counted {
     table: Arc<RequestTable>,
     place: usize,
-    at: Instant,
+}
+
+/// What a line says of a request.
+struct Line {
+    method: Method,
+    path: String,
+}
+
+impl Begun {
+    fn answered(self, status: u16) {
+        let took = self.at.elapsed();
+        if let Some(Counted { table, place }) = self.counted {
+            table.answered(place, status, took);
+        }
+        if let Some(Line { method, path }) = self.line {
+            let ms = took.as_millis();
+            tracing::debug!(%method, path, status, ms, "a request was answered");
+        }
+    }
 }
 
 pin_project! {
@@ -84,8 +121,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let Ok(answer) = ready!(this.answering.poll(cx));
-        if let Some(Begun { table, place, at }) = this.begun.take() {
-            table.answered(place, answer.status().as_u16(), at.elapsed());
+        if let Some(begun) = this.begun.take() {
+            begun.answered(answer.status().as_u16());
         }
         Poll::Ready(Ok(answer))
     }

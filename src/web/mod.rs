@@ -16,7 +16,6 @@ use axum::body::Body;
 use axum::http::{Request, Response};
 use tower::{Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
 
 pub use health::Readiness;
 pub use object::Object;
@@ -49,21 +48,17 @@ pub fn around(
     let (router, templates) = routes.probes(edge.readiness).into_parts();
     let table = edge.requests.map(|requests| requests.table(templates));
     ServiceBuilder::new()
-        .map_response(|response: Response<_>| response.map(Body::new))
-        // What becomes of every request, and how long it takes.
-        .layer(measured::MeasuredLayer { table })
         // Every request has an id and a trace, its client's or ours; they are in each line that is
         // written below, and the answer repeats the id.
         .layer(request_id::IdentifiedLayer)
-        // One line for each request, at debug.
-        .layer(request_id::trace_layer())
-        // Browsers are told what an answer may do.
-        .layer(security::headers())
-        // For clients that ask for it.
-        .layer(CompressionLayer::new())
+        // What becomes of every request, and how long it takes.
+        .layer(measured::MeasuredLayer { table })
+        // Whatever the router or a layer below refuses, says so as the handlers do; browsers are told
+        // what an answer may do.
+        .map_response(|answer: Response<_>| {
+            security::confined(problem::explain(answer.map(Body::new)))
+        })
         // A bug answers 500, and the connection lives on.
         .layer(CatchPanicLayer::custom(problem::panicked))
-        // Whatever the router or a layer below refuses, says so as the handlers do.
-        .map_response(problem::explain)
         .service(router)
 }

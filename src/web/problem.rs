@@ -83,12 +83,12 @@ impl IntoResponse for Problem {
 
 /// Gives the errors of layers and of the router a problem for a body; leaves all else as it is.
 pub(super) fn explain(response: Response<Body>) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    let status = parts.status;
-    let explained = parts.headers.get(CONTENT_TYPE) == Some(&PROBLEM_JSON);
-    if explained || !(status.is_client_error() || status.is_server_error()) {
-        return Response::from_parts(parts, body);
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || response.headers().get(CONTENT_TYPE) == Some(&PROBLEM_JSON) {
+        return response;
     }
+    let (mut parts, _) = response.into_parts();
     let detail = match status {
         StatusCode::NOT_FOUND => "There is nothing at this path.",
         StatusCode::METHOD_NOT_ALLOWED => {

@@ -10,9 +10,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
-use tower_http::classify::{ServerErrorsAsFailures, SharedClassifier};
-use tower_http::trace::{DefaultOnFailure, DefaultOnRequest, TraceLayer};
-use tracing::{Level, Span};
 use uuid::Uuid;
 
 use crate::telemetry::{self, Context, Id, TRACEPARENT, TRACESTATE, Trace, Within};
@@ -124,19 +121,4 @@ fn trace(headers: &HeaderMap) -> Option<Trace> {
         Some(state) if (1..=MAX_STATE).contains(&state.len()) => Some(trace.with_state(&state)),
         _ => Some(trace),
     }
-}
-
-type MakeSpan = fn(&Request<Body>) -> Span;
-
-/// Spans and lines of requests; at debug, so that they cost nothing otherwise. Errors are logged
-/// where they are turned into answers. The ids are in every line anyway.
-pub(super) fn trace_layer() -> TraceLayer<SharedClassifier<ServerErrorsAsFailures>, MakeSpan> {
-    TraceLayer::new_for_http()
-        .make_span_with(span as MakeSpan)
-        .on_request(DefaultOnRequest::new().level(Level::TRACE))
-        .on_failure(DefaultOnFailure::new().level(Level::DEBUG))
-}
-
-fn span(request: &Request<Body>) -> Span {
-    tracing::debug_span!("request", method = %request.method(), path = request.uri().path())
 }
