@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -64,6 +65,8 @@ async fn requests_and_transfers_are_counted() {
     assert!(figures.one("splitdim_commit_duration_seconds_count") >= 7.0);
     // One snapshot, one search.
     assert_eq!(figures.one("splitdim_settle_duration_seconds_count"), 1.0);
+    // One debtor, one creditor, one payment.
+    assert_eq!(figures.one("splitdim_settle_minimal"), 1.0);
     assert_eq!(figures.one("splitdim_retry_budget"), 16.0);
     assert_eq!(figures.one("splitdim_quarantined"), 0.0);
     assert_eq!(figures.one("splitdim_open_transfers"), 0.0);
@@ -123,6 +126,37 @@ async fn a_store_tells_of_its_requests_its_commits_and_its_syncs() {
     assert!(syncing > 0.0 && committing > syncing);
     nobody_is_named(&figures);
     nobody_is_named(&splitdim.figures().await);
+}
+
+#[tokio::test]
+async fn what_the_alerts_look_at_is_told() {
+    let rules = include_str!("../k8s/monitoring/rules.yaml");
+    let words = rules.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    // What comes after `(splitdim|kvstore)` is told by both.
+    let of = |program: &str| -> BTreeSet<String> {
+        let named = |word: &str| match word.strip_prefix(program) {
+            Some(rest) => rest.starts_with('_').then(|| word.to_owned()),
+            None => (word.starts_with('_') && !word.starts_with("__"))
+                .then(|| format!("{program}{word}")),
+        };
+        words.clone().filter_map(named).collect()
+    };
+    let kvstore = Kvstore::on_disk(&OPS);
+    let splitdim = Splitdim::in_memory(&OPS);
+    let mut looked_at = 0;
+    for (program, figures) in [
+        ("splitdim", splitdim.figures().await),
+        (
+            "kvstore",
+            Figures::of(kvstore.process.operators().unwrap()).await,
+        ),
+    ] {
+        for name in of(program) {
+            assert!(figures.has(&name), "{program} tells of no {name}");
+            looked_at += 1;
+        }
+    }
+    assert!(looked_at >= 5, "{looked_at}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use super::App;
 use super::error::Error;
 use super::rendered::Rendered;
 use super::tagged::{Known, Tagged};
-use crate::ledger::settle;
+use crate::ledger::{fewest_payments, settle};
 use crate::metrics::LedgerMetrics;
 use crate::pipeline::Snapshot;
 
@@ -47,8 +47,9 @@ pub(super) fn render_accounts(snapshot: &Snapshot) -> Result<Bytes, Error> {
 
 pub(super) fn render_clear(snapshot: &Snapshot, metrics: &LedgerMetrics) -> Result<Bytes, Error> {
     let begun = Instant::now();
-    let payments = settle(snapshot.accounts()).map_err(Error::Unbalanced)?;
-    metrics.settled(begun.elapsed());
+    let accounts = snapshot.accounts();
+    let payments = settle(accounts).map_err(Error::Unbalanced)?;
+    metrics.settled(begun.elapsed(), payments.len() == fewest_payments(accounts));
     render(&payments)
 }
 

@@ -11,5 +11,5 @@ mod transfer;
 pub use account::Account;
 pub use amount::{Amount, InvalidAmount, MAX_BALANCE};
 pub use name::{InvalidName, Name};
-pub use settle::{Payment, Unbalanced, settle};
+pub use settle::{Payment, Unbalanced, fewest_payments, settle};
 pub use transfer::{SamePerson, Transfer};

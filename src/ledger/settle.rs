@@ -62,6 +62,19 @@ pub fn settle(accounts: &[Account]) -> Result<Vec<Payment>, Unbalanced> {
     Ok(payments)
 }
 
+/// How many payments at least it takes to clear the debts of `accounts`: each is of one debtor and one
+/// creditor, and each of them must be in one. It may take more.
+#[must_use]
+pub fn fewest_payments(accounts: &[Account]) -> usize {
+    let count = |sign| {
+        let same = accounts
+            .iter()
+            .filter(|account| account.balance.cmp(&0) == sign);
+        same.count()
+    };
+    count(Ordering::Less).max(count(Ordering::Greater))
+}
+
 /// Balances that do not sum to zero: money was lost or invented.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the balances sum to {sum} instead of 0")]

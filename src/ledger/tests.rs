@@ -77,6 +77,19 @@ fn debtors_pay_creditors_in_the_order_of_names() {
 }
 
 #[test]
+fn everybody_who_is_not_even_is_in_a_payment() {
+    for (balances, fewest) in [
+        (&[][..], 0),
+        (&[0, 0], 0),
+        (&[5, -5], 1),
+        (&[5, -3, 0, -4, 2], 2),
+        (&[-1, -1, -1, 3], 3),
+    ] {
+        assert_eq!(fewest_payments(&accounts(balances)), fewest, "{balances:?}");
+    }
+}
+
+#[test]
 fn a_ledger_that_does_not_sum_to_zero_is_an_error() {
     assert_eq!(settle(&accounts(&[1])), Err(Unbalanced { sum: 1 }));
     let sum = 2 * i128::from(i64::MIN);
@@ -103,6 +116,7 @@ proptest! {
 
         let people = balances.iter().filter(|balance| **balance != 0).count();
         prop_assert!(payments.len() <= people.saturating_sub(1));
+        prop_assert!(payments.len() >= fewest_payments(&accounts));
         let mut left = balances.clone();
         for Payment { sender, receiver, amount } in &payments {
             let amount = i64::try_from(*amount).unwrap();

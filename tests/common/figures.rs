@@ -85,6 +85,11 @@ impl Figures {
         value.unwrap_or_else(|| panic!("no {name} in:\n{}", self.text))
     }
 
+    /// Whether there is a series of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.samples.keys().any(|(of, _)| of == name)
+    }
+
     /// The values of all series of a name, added.
     pub(crate) fn sum(&self, name: &str) -> f64 {
         let same = self.samples.iter().filter(|((of, _), _)| of == name);
