@@ -115,6 +115,64 @@ fn what_became_of_an_unknown_transfer_must_stay_so() {
     assert!(settled.check(&without).is_err());
 }
 
+#[test]
+fn a_look_has_what_was_answered_before_it_and_may_have_what_was_sent_meanwhile() {
+    let transfer = |receiver: &str, amount| Transfer {
+        sender: "a".to_owned(),
+        receiver: receiver.to_owned(),
+        amount,
+    };
+    let mut now = Journal::default();
+    now.note(transfer("b", 5), Outcome::Done);
+    let number = now.sent(transfer("b", 2));
+    let before = now.clone();
+    now.answered(number, Outcome::Done, None);
+    now.sent(transfer("fresh", 1));
+    now.note(transfer("refused", 4), Outcome::NotApplied);
+
+    let seen = now.seen_since(&before);
+    for exact in [
+        &[("a", 5), ("b", -5)][..],
+        &[("a", 7), ("b", -7)],
+        &[("a", 6), ("b", -5), ("fresh", -1)],
+        &[("a", 8), ("b", -7), ("fresh", -1)],
+    ] {
+        assert_eq!(seen.check(&balances(exact)), Ok(()));
+    }
+    for wrong in [
+        &[][..],
+        &[("a", 2), ("b", -2)],
+        &[("a", 9), ("b", -5), ("refused", -4)],
+    ] {
+        assert!(seen.check(&balances(wrong)).is_err(), "{wrong:?}");
+    }
+    // A look that begins now has what was answered meanwhile.
+    let late = now.seen_since(&now);
+    assert!(late.check(&balances(&[("a", 5), ("b", -5)])).is_err());
+}
+
+#[test]
+fn the_status_tells_what_became_of_an_unknown_transfer() {
+    let mut journal = journal(&[("a", "b", 1, Outcome::Unknown)]);
+    let transfer = Transfer {
+        sender: "a".to_owned(),
+        receiver: "b".to_owned(),
+        amount: 2,
+    };
+    let number = journal.sent(transfer);
+    journal.answered(number, Outcome::Unknown, Some("/place".to_owned()));
+    for (place, outcome) in journal.open() {
+        assert_eq!(place, "/place");
+        *outcome = Outcome::Done;
+    }
+    assert_eq!(journal.open().count(), 0);
+    assert_eq!(journal.count(Outcome::Unknown), 1);
+    for (paid, is_exact) in [(0, false), (1, false), (2, true), (3, true)] {
+        let balances = balances(&[("a", paid), ("b", -paid)]);
+        assert_eq!(journal.check(&balances).is_ok(), is_exact, "{paid}");
+    }
+}
+
 fn journal(transfers: &[(&str, &str, i64, Outcome)]) -> Journal {
     let mut journal = Journal::default();
     for &(sender, receiver, amount, outcome) in transfers {

@@ -12,6 +12,7 @@ use common::load::Load;
 use common::proxy::{Fate, Proxy, Seen};
 use common::random::Random;
 use common::splitdim::Splitdim;
+use common::status;
 use tokio::time::{Instant, sleep};
 
 /// Everything is answered in this time, whatever the store does.
@@ -212,6 +213,7 @@ async fn two_replicas_are_exact(
         "only {done} of {sent}: {:?}",
         journal.doubts
     );
+    status::resolve(&mut journal, other.address).await;
     // What was sent again much later has arrived by now, or finds its transfer settled.
     let balances = one.balances().await;
     if let Err(inexact) = journal.check(&balances) {

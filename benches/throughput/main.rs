@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `BENCH_SECONDS` | length of one measurement | 5 |
 //! | `BENCH_PAIRS` | measurements of each side in each row | 5 |
-//! | `BENCH_ONLY` | only the rows with this in their name; `growth` for the table of growing ledgers | all |
+//! | `BENCH_ONLY` | only the rows with this in their name; `growth` for the table of growing ledgers; `exactness` for a check that they are exact under this load | all |
 //!
 //! Adding a row is one entry in [`scenario::ROWS`].
 #![expect(
@@ -18,12 +18,17 @@
 )]
 
 mod bare;
+mod checker;
+#[path = "../../tests/common/mod.rs"]
+mod common;
+mod exactness;
 mod fetch;
 mod growth;
 mod host;
 mod ledger;
 mod pair;
 mod process;
+mod remains;
 mod report;
 mod row;
 mod scenario;
@@ -93,14 +98,17 @@ fn measure(settings: &Settings) -> Outcome<()> {
             }
         }
     }
-    if !finished.is_empty() || settings.growth {
+    if !finished.is_empty() || settings.growth || settings.exactness {
         println!("{header}");
     }
     if !finished.is_empty() {
         println!("{}", report::table(&finished));
     }
     if settings.growth && outcome.is_ok() {
-        print!("{}", growth::table(settings)?);
+        println!("{}", growth::table(settings)?);
+    }
+    if settings.exactness && outcome.is_ok() {
+        print!("{}", exactness::table(settings)?);
     }
     outcome
 }

@@ -43,11 +43,11 @@ pub(crate) enum Load {
 }
 
 /// The two modes that ask a store.
-const TRANSACTIONS: Subject = Subject::SplitdimOnKvstore("transactionalkvstore");
+pub(crate) const TRANSACTIONS: Subject = Subject::SplitdimOnKvstore("transactionalkvstore");
 const SINGLE_PUTS: Subject = Subject::SplitdimOnKvstore("resilientkvstore");
 
-const MEMORY: Subject = Subject::Splitdim(Storage::Memory);
-const DISK: Subject = Subject::Splitdim(Storage::Disk);
+pub(crate) const MEMORY: Subject = Subject::Splitdim(Storage::Memory);
+pub(crate) const DISK: Subject = Subject::Splitdim(Storage::Disk);
 
 /// All rows.
 pub(crate) const ROWS: &[Scenario] = &[

@@ -30,7 +30,7 @@ pub(crate) struct Server {
     /// What it prints. A file, since reading a pipe meanwhile would take time from what is measured.
     log: NamedTempFile,
     /// What it stores.
-    _data: Option<TempDir>,
+    data: Option<TempDir>,
 }
 
 impl Server {
@@ -61,7 +61,7 @@ impl Server {
                     process,
                     address,
                     log,
-                    _data: data,
+                    data,
                 });
             }
             if Instant::now() >= deadline {
@@ -80,6 +80,13 @@ impl Server {
         self.process.id()
     }
 
+    /// Where it serves its operators, as the line that tells its address says too.
+    pub(crate) fn operators(&self) -> Option<SocketAddr> {
+        let printed = fs::read_to_string(self.log.path()).ok()?;
+        let mut words = printed.split_whitespace();
+        words.find_map(|word| word.strip_prefix("ops=")?.parse().ok())
+    }
+
     /// The last lines that it printed, for a message.
     pub(crate) fn log_tail(&self) -> String {
         fs::read_to_string(self.log.path()).map_or_else(
@@ -93,12 +100,17 @@ impl Server {
     /// # Errors
     ///
     /// It had to be killed.
-    pub(crate) fn stop(mut self) -> Outcome<()> {
+    pub(crate) fn stop(self) -> Outcome<()> {
+        self.leave().map(drop)
+    }
+
+    /// The same, and what it has stored.
+    pub(crate) fn leave(mut self) -> Outcome<Option<TempDir>> {
         self.process.terminate()?;
         self.process
             .wait_within(STOP_LIMIT)
             .map_err(|error| format!("SIGTERM: {error}:\n{}", self.log_tail()))?;
-        Ok(())
+        Ok(self.data)
     }
 }
 

@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsStr;
 
 use crate::Outcome;
-use crate::growth;
 use crate::scenario::{ROWS, Scenario};
+use crate::{exactness, growth};
 
 /// How long, how often and what to measure.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) rows: Vec<&'static Scenario>,
     /// Whether to measure ledgers of many sizes too.
     pub(crate) growth: bool,
+    /// Whether to check that ledgers are exact under this load too.
+    pub(crate) exactness: bool,
 }
 
 impl Settings {
@@ -33,10 +35,11 @@ impl Settings {
             seconds: positive("BENCH_SECONDS", 5)?,
             pairs: usize::try_from(positive("BENCH_PAIRS", 5)?)?,
             rows: match &*only {
-                growth::NAME => Vec::new(),
+                growth::NAME | exactness::NAME => Vec::new(),
                 part => rows_named(part)?,
             },
             growth: only.is_empty() || only == growth::NAME,
+            exactness: only.is_empty() || only == exactness::NAME,
         })
     }
 }

@@ -39,15 +39,21 @@ impl Subject {
 
     /// Starts its processes, with nothing in them. The first is the one that is asked.
     pub(crate) fn start(self) -> Outcome<Vec<Server>> {
+        self.start_with(&[])
+    }
+
+    /// The same, the first with further arguments.
+    pub(crate) fn start_with(self, arguments: &[&str]) -> Outcome<Vec<Server>> {
         match self {
-            Self::Splitdim(storage) => Ok(vec![splitdim(&[], Some(storage))?]),
-            Self::Kvstore(storage) => Ok(vec![kvstore(storage, &[])?]),
+            Self::Splitdim(storage) => Ok(vec![splitdim(arguments, Some(storage))?]),
+            Self::Kvstore(storage) => Ok(vec![kvstore(storage, arguments)?]),
             Self::SplitdimOnKvstore(mode) => {
                 // Counts its requests.
                 let kvstore = kvstore(Storage::Disk, &["--fault-injection"])?;
                 let address = kvstore.address.to_string();
+                let on_it = ["--mode", mode, "--addr", &address];
                 Ok(vec![
-                    splitdim(&["--mode", mode, "--addr", &address], None)?,
+                    splitdim(&[&on_it, arguments].concat(), None)?,
                     kvstore,
                 ])
             }

@@ -35,9 +35,17 @@ pub(crate) struct Balances(pub(crate) BTreeMap<String, i64>);
 /// The transfers that were sent, and what their clients know of them.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Journal {
-    entries: Vec<(Transfer, Outcome)>,
+    entries: Vec<Entry>,
     /// Why the unknown ones are.
     pub(crate) doubts: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    transfer: Transfer,
+    outcome: Outcome,
+    /// Where its client can ask what became of it, if that was told because nobody knew.
+    place: Option<String>,
 }
 
 /// What is not exact, a line each.
@@ -49,7 +57,46 @@ const MAX_TRIED: usize = 16;
 
 impl Journal {
     pub(crate) fn note(&mut self, transfer: Transfer, outcome: Outcome) {
-        self.entries.push((transfer, outcome));
+        self.entries.push(Entry {
+            transfer,
+            outcome,
+            place: None,
+        });
+    }
+
+    /// Notes `transfer` before it is sent: from then on it may be seen. Gives its number here.
+    pub(crate) fn sent(&mut self, transfer: Transfer) -> usize {
+        self.note(transfer, Outcome::Unknown);
+        self.entries.len() - 1
+    }
+
+    /// Notes how the transfer of this number was answered: `place` is where to ask further, if told.
+    pub(crate) fn answered(&mut self, number: usize, outcome: Outcome, place: Option<String>) {
+        let entry = &mut self.entries[number];
+        entry.outcome = outcome;
+        entry.place = place;
+    }
+
+    /// The unknown transfers of which it can be asked what became of them: where, and what is known.
+    pub(crate) fn open(&mut self) -> impl Iterator<Item = (&str, &mut Outcome)> {
+        let entries = self.entries.iter_mut();
+        entries
+            .filter(|entry| entry.outcome == Outcome::Unknown)
+            .filter_map(|entry| Some((entry.place.as_deref()?, &mut entry.outcome)))
+    }
+
+    /// The same as somebody may see it who began to look when `before` was known: what was done, but
+    /// not answered by then, may be there already or not.
+    #[must_use]
+    pub(crate) fn seen_since(&self, before: &Self) -> Self {
+        let mut seen = self.clone();
+        for (number, entry) in seen.entries.iter_mut().enumerate() {
+            let earlier = before.entries.get(number).map(|entry| entry.outcome);
+            if entry.outcome == Outcome::Done && earlier != Some(Outcome::Done) {
+                entry.outcome = Outcome::Unknown;
+            }
+        }
+        seen
     }
 
     pub(crate) fn append(&mut self, mut other: Self) {
@@ -61,12 +108,12 @@ impl Journal {
     #[must_use]
     pub(crate) fn without(&self, outcome: Outcome) -> Self {
         let mut rest = self.clone();
-        rest.entries.retain(|entry| entry.1 != outcome);
+        rest.entries.retain(|entry| entry.outcome != outcome);
         rest
     }
 
     pub(crate) fn count(&self, outcome: Outcome) -> usize {
-        let same = |entry: &&(Transfer, Outcome)| entry.1 == outcome;
+        let same = |entry: &&Entry| entry.outcome == outcome;
         self.entries.iter().filter(same).count()
     }
 
@@ -98,14 +145,15 @@ impl Journal {
     #[must_use]
     pub(crate) fn settled(&self, balances: &Balances) -> Self {
         let mut named = BTreeMap::new();
-        for (transfer, _) in &self.entries {
+        for Entry { transfer, .. } in &self.entries {
             *named.entry(transfer.sender.clone()).or_insert(0) += 1;
             *named.entry(transfer.receiver.clone()).or_insert(0) += 1;
         }
         let mut settled = self.clone();
-        for (transfer, outcome) in &mut settled.entries {
-            if *outcome == Outcome::Unknown && named[&transfer.receiver] == 1 {
-                *outcome = match balances.0.get(&transfer.receiver) {
+        for entry in &mut settled.entries {
+            let receiver = &entry.transfer.receiver;
+            if entry.outcome == Outcome::Unknown && named[receiver] == 1 {
+                entry.outcome = match balances.0.get(receiver) {
                     None | Some(0) => Outcome::NotApplied,
                     Some(_) => Outcome::Done,
                 };
@@ -116,15 +164,15 @@ impl Journal {
 
     fn possible(&self) -> BTreeMap<String, Possible> {
         let mut people: BTreeMap<String, Possible> = BTreeMap::new();
-        for (transfer, outcome) in &self.entries {
+        for entry in &self.entries {
             let Transfer {
                 sender,
                 receiver,
                 amount,
-            } = transfer;
+            } = &entry.transfer;
             for (person, delta) in [(sender, *amount), (receiver, -amount)] {
                 let possible = people.entry(person.clone()).or_default();
-                match outcome {
+                match entry.outcome {
                     Outcome::Done => possible.certain += delta,
                     Outcome::NotApplied => {}
                     Outcome::Unknown => possible.open.push(delta),

@@ -1,9 +1,10 @@
 //! Many clients that make transfers, each on a connection that it keeps, one after another.
 
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,7 +29,8 @@ pub(crate) struct Load {
 /// A load under way.
 #[derive(Debug)]
 pub(crate) struct Running {
-    clients: JoinSet<Journal>,
+    clients: JoinSet<()>,
+    journal: Arc<Mutex<Journal>>,
     answered: watch::Receiver<usize>,
     stopping: Arc<AtomicBool>,
 }
@@ -38,15 +40,18 @@ impl Load {
     pub(crate) fn start(self, address: SocketAddr) -> Running {
         let (answered, progress) = watch::channel(0);
         let answered = Arc::new(answered);
+        let journal = Arc::<Mutex<Journal>>::default();
         let stopping = Arc::<AtomicBool>::default();
         let clients = (0..self.clients)
             .map(|client| {
                 let (answered, stopping) = (Arc::clone(&answered), Arc::clone(&stopping));
-                run(self, client, address, answered, stopping)
+                let journal = Arc::clone(&journal);
+                run(self, client, address, journal, answered, stopping)
             })
             .collect();
         Running {
             clients,
+            journal,
             answered: progress,
             stopping,
         }
@@ -78,6 +83,11 @@ impl Running {
         answered.expect("the clients go on until then");
     }
 
+    /// What is known by now.
+    pub(crate) fn journal(&self) -> Journal {
+        lock(&self.journal).clone()
+    }
+
     /// Has each client end after the answer that it waits for.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
@@ -85,11 +95,8 @@ impl Running {
 
     /// Waits for the end of all clients.
     pub(crate) async fn ended(self) -> Journal {
-        let mut journal = Journal::default();
-        for part in self.clients.join_all().await {
-            journal.append(part);
-        }
-        journal
+        self.clients.join_all().await;
+        mem::take(&mut lock(&self.journal))
     }
 }
 
@@ -130,41 +137,56 @@ fn outcome(answer: &Answer) -> Outcome {
     }
 }
 
+/// Where to ask what became of a transfer of which `answer` does not know it.
+fn place(answer: &Answer) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Doubt {
+        transfer: String,
+    }
+    let doubt: Doubt = serde_json::from_slice(answer.body()).ok()?;
+    Some(doubt.transfer)
+}
+
 async fn run(
     load: Load,
     client: usize,
     address: SocketAddr,
+    journal: Arc<Mutex<Journal>>,
     answered: Arc<watch::Sender<usize>>,
     stopping: Arc<AtomicBool>,
-) -> Journal {
-    let mut journal = Journal::default();
+) {
     let Ok(mut connection) = Connection::open(address).await else {
-        return journal;
+        return;
     };
     for number in 0..load.each {
         if stopping.load(Ordering::SeqCst) {
             break;
         }
         let transfer = load.transfer(client, number);
+        let noted = lock(&journal).sent(transfer.clone());
         match send(&mut connection, &transfer).await {
             Ok((outcome, answer)) => {
+                let mut journal = lock(&journal);
+                journal.answered(noted, outcome, place(&answer));
                 if outcome == Outcome::Unknown {
                     journal.doubts.push(format!("{answer:?}"));
                 }
-                journal.note(transfer, outcome);
                 answered.send_modify(|answered| *answered += 1);
                 if header(&answer, "connection") == Some("close") {
                     break;
                 }
             }
             Err(error) => {
-                journal
+                lock(&journal)
                     .doubts
                     .push(format!("transfer {number} of a connection: {error}"));
-                journal.note(transfer, Outcome::Unknown);
                 break;
             }
         }
     }
-    journal
+}
+
+fn lock(journal: &Mutex<Journal>) -> MutexGuard<'_, Journal> {
+    // Nothing panics under this lock but a test that has failed.
+    journal.lock().unwrap_or_else(PoisonError::into_inner)
 }

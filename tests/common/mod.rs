@@ -16,3 +16,4 @@ pub(crate) mod proxy;
 pub(crate) mod random;
 pub(crate) mod service;
 pub(crate) mod splitdim;
+pub(crate) mod status;
