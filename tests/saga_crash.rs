@@ -301,7 +301,11 @@ async fn terminations(
         journal.append(running.ended().await);
         let balances = match balances {
             Ok(balances) => balances,
-            Err(open) => panic!("round {round}, seed {seed}: left open: {open:#?}"),
+            Err(open) => panic!(
+                "round {round}, seed {seed}: left open: {open:#?}\nin doubt: {:#?}\n{}",
+                journal.doubts,
+                replica.process.log()
+            ),
         };
         if let Err(inexact) = journal.check(&balances) {
             panic!("round {round}, seed {seed}: {inexact}");

@@ -168,6 +168,12 @@ impl Adjust {
             Some(MarkKind::Fence) => return Ok(Standing::Never),
             None => {}
         }
+        let sender = match sender.cell.sends(posting.id) {
+            true => sender,
+            // What was seen may be from before it was there.
+            false => parties.sender.look().await?,
+        };
+        same_ledger(step, &sender, &parties.sender)?;
         if !sender.cell.sends(posting.id) {
             // Somebody has finished it.
             return match record::read(&self.kv, posting.id).await?.0 {

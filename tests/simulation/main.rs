@@ -6,6 +6,7 @@
 
 mod batches;
 mod exactness;
+mod late_looks;
 mod lost_answers;
 mod mutants;
 mod outcomes;

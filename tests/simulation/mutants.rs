@@ -3,7 +3,7 @@
 use splitdim::pipeline::Rules;
 
 use super::replica::Kind::{self, Saga, Transaction};
-use super::schedule::{Setup, own_store, run};
+use super::schedule::{Setup, TROUBLE, own_store, run};
 
 /// Schedules until a broken rule must have been found out.
 const SEEDS: u64 = 400;
@@ -72,6 +72,7 @@ fn found_out_among(kinds: [Kind; 3], break_one: impl Fn(&mut Rules)) {
         let setup = Setup {
             kinds,
             rules,
+            trouble: TROUBLE,
             crashes: seed % 2 == 0,
             resets: false,
             store: own_store,

@@ -18,12 +18,17 @@ use super::verdict::{self, Answer, Posted, Violation};
 const TRANSFERS: u64 = 50;
 const REPLICAS: usize = 3;
 
+/// From no trouble to half of the requests.
+pub(crate) const TROUBLE: u64 = 49;
+
 /// What is run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setup {
     /// How the replicas make transfers, in turn.
     pub(crate) kinds: [Kind; REPLICAS],
     pub(crate) rules: Rules,
+    /// How many of a hundred requests fail at the most.
+    pub(crate) trouble: u64,
     /// Whether replicas crash.
     pub(crate) crashes: bool,
     /// Whether the ledger is reset in the middle.
@@ -106,8 +111,8 @@ impl Schedule {
             self.setup.kinds[number],
             &self.store,
             options(self.setup.rules, random),
-            // From no trouble to half of the requests, as long as this replica lives.
-            random.below(50),
+            // As long as this replica lives.
+            random.below(self.setup.trouble + 1),
             crash,
             random.fork(),
         );
