@@ -157,6 +157,7 @@ async fn a_retry_without_delay_lets_other_tasks_have_their_turn() {
         }
     });
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: Backoff::new(ms(0), ms(0), 0.0, 50).unwrap(),
         within: ms(60_000),
     };
@@ -210,6 +211,7 @@ async fn the_first_conflict_is_tried_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn further_conflicts_wait_by_a_backoff_of_their_own() {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(1, 4, 9),
         within: ms(1_000),
     };
@@ -219,6 +221,23 @@ async fn further_conflicts_wait_by_a_backoff_of_their_own() {
     )
     .await;
     assert_eq!(run.gaps(), [0, 1, 2, 4, 4, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_conflicts_as_allowed_are_tried_again_at_once() {
+    for (at_once, gaps) in [(0, [1, 2, 4, 4, 4]), (3, [0, 0, 0, 1, 2])] {
+        let conflicts = Conflicts {
+            at_once,
+            backoff: doubling(1, 4, 9),
+            within: ms(1_000),
+        };
+        let run = send(
+            policy_for(doubling(100, 500, 0), conflicts),
+            repeat_n(Conflict, 5).chain([Done]),
+        )
+        .await;
+        assert_eq!(run.gaps(), gaps, "{at_once} at once");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -242,6 +261,7 @@ async fn conflicts_wait_for_milliseconds_unless_told_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_are_tried_again_for_as_long_as_allowed_from_the_first() {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(10, 10, u32::MAX),
         within: ms(40),
     };
@@ -265,6 +285,7 @@ async fn conflicts_are_given_up_after_three_seconds_unless_told_otherwise() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_can_be_limited_in_number_too() {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(1, 1, 2),
         within: ms(1_000),
     };
@@ -283,6 +304,7 @@ async fn conflicts_can_be_limited_in_number_too() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_do_not_use_up_the_retries_of_errors() {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(1, 4, 9),
         within: ms(10_000),
     };
@@ -296,6 +318,7 @@ async fn conflicts_do_not_use_up_the_retries_of_errors() {
 #[tokio::test(start_paused = true)]
 async fn errors_do_not_use_up_the_retries_of_conflicts() {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(1, 4, 2),
         within: ms(10_000),
     };
@@ -309,6 +332,7 @@ async fn errors_do_not_use_up_the_retries_of_conflicts() {
 #[tokio::test(start_paused = true)]
 async fn conflicts_can_be_left_to_the_caller_from_the_first_on() {
     let without_time = Conflicts {
+        at_once: 1,
         backoff: doubling(0, 0, u32::MAX),
         within: Duration::ZERO,
     };
@@ -838,6 +862,7 @@ async fn send_until(
     script: impl IntoIterator<Item = Class>,
 ) -> Run {
     let conflicts = Conflicts {
+        at_once: 1,
         backoff: doubling(10, 10, 9),
         within: ms(60_000),
     };

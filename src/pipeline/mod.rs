@@ -41,7 +41,7 @@ use std::time::Duration;
 use resilient::batch::{BatchLayer, Limits};
 use resilient::detach::{DetachLayer, Tracker};
 use resilient::quarantine::{Handle, QuarantineLayer};
-use resilient::retry::{Backoff, Policy, TokenBucket};
+use resilient::retry::{Backoff, Conflicts, Policy, TokenBucket};
 use resilient::timeout::TimeoutLayer;
 use tokio::time::{Instant, sleep};
 use tower::limit::GlobalConcurrencyLimitLayer;
@@ -84,6 +84,10 @@ const TOGETHER: usize = 341;
 /// A batch of so many does not wait for more than half of those who wait: the others are read while it is
 /// written. Fewer would make too many commits.
 const ENOUGH: usize = 32;
+
+/// So many conflicts of a batch are met at once: a refusal tells what has moved, and others move it
+/// again every few milliseconds. Who waits loses to those who do not.
+const CONFLICTS_AT_ONCE: u32 = 100;
 
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
@@ -139,10 +143,13 @@ impl Ledger {
             .min(patience.answer_within.mul_f64(0.75));
         let Patience {
             errors,
-            conflicts,
             attempt_within,
             ..
         } = options.patience;
+        let conflicts = Conflicts {
+            at_once: CONFLICTS_AT_ONCE,
+            ..options.patience.conflicts
+        };
         Self::new(store, options, |parts| {
             let transfers = ServiceBuilder::new()
                 // Says no at once when too many wait. From here on a client that hangs up, once its

@@ -2,8 +2,8 @@
 //!
 //! An attempt ends in one of four classes ([`Class`]); [`Classify`] says which. Errors wait for the
 //! delays of a [`Backoff`] and are limited in number. Conflicts (somebody else was faster) say
-//! nothing about the health of the service below: the first is tried again at once, the further
-//! ones within milliseconds, limited by time ([`Conflicts`]).
+//! nothing about the health of the service below: the first ones are tried again at once, the
+//! further ones within milliseconds, limited by time ([`Conflicts`]).
 //!
 //! Three things limit the retries of errors: their number, the [deadline](#deadline) of the request,
 //! and the [budget](#budget) of all requests together.

@@ -12,14 +12,17 @@ use tower::util::rng::{HasherRng, Rng};
 
 use super::{Backoff, Class, Classify, Delays};
 
-/// How conflicts are retried: the first at once, the further ones by a short backoff, for as long
+/// How conflicts are retried: the first ones at once, the further ones by a short backoff, for as long
 /// as `within` allows. See [`Conflicts::never`] too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Conflicts {
-    /// Delays from the second conflict of a request on. Its number of trials counts.
+    /// So many of a request are retried at once. More than one where a conflict tells what it should
+    /// have known: waiting would only make that out of date.
+    pub at_once: u32,
+    /// Delays of the further ones. Its number of trials counts.
     pub backoff: Backoff,
     /// Measured from the first conflict of a request: later ones are not retried. If it is zero,
-    /// neither is the first.
+    /// none is.
     pub within: Duration,
 }
 
@@ -35,7 +38,7 @@ impl Conflicts {
 }
 
 impl Default for Conflicts {
-    /// 1 ms doubling to 16 ms, fully jittered, for 3 s.
+    /// One at once, then 1 ms doubling to 16 ms, fully jittered, for 3 s.
     fn default() -> Self {
         let backoff = Backoff::new(
             Duration::from_millis(1),
@@ -45,6 +48,7 @@ impl Default for Conflicts {
         )
         .expect("the constants are in range");
         Self {
+            at_once: 1,
             backoff,
             within: Duration::from_secs(3),
         }
@@ -58,6 +62,7 @@ pub struct Policy<C, R = HasherRng> {
     classify: C,
     errors: Delays,
     conflicts: Delays,
+    conflicts_at_once: u32,
     conflicts_within: Duration,
     first_conflict: Option<Instant>,
     /// Without one, requests do not limit the retries of each other.
@@ -79,6 +84,7 @@ impl<C, R: Rng> Policy<C, R> {
             classify,
             errors: errors.delays(),
             conflicts: conflicts.backoff.delays(),
+            conflicts_at_once: conflicts.at_once,
             conflicts_within: conflicts.within,
             first_conflict: None,
             budget: None,
@@ -104,16 +110,21 @@ impl<C, R: Rng> Policy<C, R> {
     }
 
     fn after_conflict(&mut self) -> Option<Duration> {
-        match self.first_conflict {
-            _ if self.conflicts_within.is_zero() => None,
-            None => {
-                self.first_conflict = Some(Instant::now());
+        if self.conflicts_within.is_zero() {
+            return None;
+        }
+        let first = *self.first_conflict.get_or_insert_with(Instant::now);
+        if first.elapsed() >= self.conflicts_within {
+            return None;
+        }
+        match self.conflicts_at_once.checked_sub(1) {
+            Some(left) => {
+                self.conflicts_at_once = left;
                 Some(Duration::ZERO)
             }
-            Some(first) if first.elapsed() < self.conflicts_within => self
+            None => self
                 .conflicts
                 .next(&mut *self.random.lock().unwrap_or_else(PoisonError::into_inner)),
-            Some(_) => None,
         }
     }
 
@@ -177,6 +188,7 @@ impl<C: Clone, R> Clone for Policy<C, R> {
             classify: self.classify.clone(),
             errors: self.errors.clone(),
             conflicts: self.conflicts.clone(),
+            conflicts_at_once: self.conflicts_at_once,
             conflicts_within: self.conflicts_within,
             first_conflict: self.first_conflict,
             budget: self.budget.clone(),
@@ -191,6 +203,7 @@ impl<C: fmt::Debug, R> fmt::Debug for Policy<C, R> {
             .field("classify", &self.classify)
             .field("errors", &self.errors)
             .field("conflicts", &self.conflicts)
+            .field("conflicts_at_once", &self.conflicts_at_once)
             .field("conflicts_within", &self.conflicts_within)
             .field("budget", &self.budget.is_some())
             .finish_non_exhaustive()
