@@ -98,12 +98,12 @@ where
         let (activities, stopped) = (Arc::clone(&activities), Arc::clone(&stopped));
         async move {
             stop.await;
+            leaving.store(true, Ordering::Relaxed);
             tracing::info!(
                 connections = activities.len(),
                 grace_period_s = limits.grace_period.as_secs(),
                 "stopping: finishing what runs"
             );
-            leaving.store(true, Ordering::Relaxed);
             stopped.notify_one();
             let _ = timeout(FAREWELL, activities.none_left()).await;
             door.close().await;
