@@ -70,6 +70,7 @@ on_both! {
     a_request_id_is_made,
     a_hostile_request_id_is_replaced,
     answers_are_compressed_on_request,
+    what_is_done_is_answered_so_whatever_encodings_are_accepted,
 }
 
 async fn the_page_is_html(mut service: Service) {
@@ -762,24 +763,46 @@ async fn a_hostile_request_id_is_replaced(mut service: Service) {
 }
 
 async fn answers_are_compressed_on_request(mut service: Service) {
-    let plain = service.get("/").await;
-    assert_eq!(header(&plain, "content-encoding"), None);
-    let zipped = service
-        .call(with(get("/"), "accept-encoding", "gzip"))
-        .await;
-    assert_eq!(header(&zipped, "content-encoding"), Some("gzip"));
-    assert!(zipped.body().len() < plain.body().len());
-    let mut unzipped = Vec::new();
-    flate2::read::GzDecoder::new(&zipped.body()[..])
-        .read_to_end(&mut unzipped)
-        .expect("it is gzip");
-    assert_eq!(unzipped, plain.body()[..]);
-    let vary = header(&plain, "vary").unwrap_or_default().to_lowercase();
-    assert!(vary.contains("accept-encoding"), "{vary:?}");
-    let refused = service
-        .call(with(get("/"), "accept-encoding", "gzip;q=0, identity"))
-        .await;
-    assert_eq!(header(&refused, "content-encoding"), None);
+    // Long enough to be worth it.
+    for number in 0..10 {
+        let receiver = format!("somebody {number}");
+        let sent = service.transfer(with_amount("a", &receiver, "1")).await;
+        assert_eq!(sent.status(), 200);
+    }
+    for path in ["/", "/api/accounts", "/api/clear"] {
+        let plain = service.get(path).await;
+        assert_eq!(header(&plain, "content-encoding"), None, "{path}");
+        let zipped = service
+            .call(with(get(path), "accept-encoding", "gzip"))
+            .await;
+        assert_eq!(header(&zipped, "content-encoding"), Some("gzip"), "{path}");
+        assert!(zipped.body().len() < plain.body().len(), "{path}");
+        let mut unzipped = Vec::new();
+        flate2::read::GzDecoder::new(&zipped.body()[..])
+            .read_to_end(&mut unzipped)
+            .expect("it is gzip");
+        assert_eq!(unzipped, plain.body()[..], "{path}");
+        let vary = header(&plain, "vary").unwrap_or_default().to_lowercase();
+        assert!(vary.contains("accept-encoding"), "{path}: {vary:?}");
+        let refused = service
+            .call(with(get(path), "accept-encoding", "gzip;q=0, identity"))
+            .await;
+        assert_eq!(header(&refused, "content-encoding"), None, "{path}");
+    }
+}
+
+async fn what_is_done_is_answered_so_whatever_encodings_are_accepted(mut service: Service) {
+    let transfer = post(
+        "/api/transfer",
+        r#"{"sender":"a","receiver":"b","amount":1}"#,
+    );
+    let nothing = |request| with(request, "accept-encoding", "*;q=0");
+    assert_eq!(service.call(nothing(transfer)).await.status(), 200);
+    assert_eq!(service.call(nothing(get("/api/reset"))).await.status(), 200);
+    // What is only looked at may be refused.
+    let answer = service.call(nothing(get("/api/accounts"))).await;
+    assert_eq!(answer.status(), 406);
+    assert_eq!(told(&answer, "content-type"), "application/problem+json");
 }
 
 /// The value of a header that must be there.

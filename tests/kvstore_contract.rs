@@ -53,6 +53,7 @@ on_both! { false, in_process, over_tcp:
     what_a_put_leaves_out_is_empty_or_zero,
     the_content_type_is_ignored,
     a_list_is_sorted_by_key,
+    a_list_is_compressed_on_request,
     a_list_can_be_of_a_range,
     a_list_query_that_is_none_is_refused,
     a_transaction_makes_all_its_puts,
@@ -224,6 +225,16 @@ async fn a_list_is_sorted_by_key(mut store: Store) {
         &store.get("/api/list").await,
         r#"[{"key":"!","value":"","version":1},{"key":"B","value":"","version":1},{"key":"a","value":"1","version":2},{"key":"ab","value":"","version":1},{"key":"b","value":"","version":1},{"key":"é","value":"","version":1}]"#,
     );
+}
+
+async fn a_list_is_compressed_on_request(mut store: Store) {
+    let value = "x".repeat(1000);
+    let put = json!({ "key": "a", "value": value, "version": 0 });
+    assert_empty(&store.put(&put.to_string()).await);
+    let zipped = with(get("/api/list"), "accept-encoding", "gzip");
+    let zipped = store.call(zipped).await;
+    assert_eq!(header(&zipped, "content-encoding"), Some("gzip"));
+    assert!(zipped.body().len() < 1000);
 }
 
 async fn a_list_can_be_of_a_range(mut store: Store) {

@@ -67,6 +67,12 @@ async fn requests_and_transfers_are_counted() {
     assert_eq!(figures.one("splitdim_settle_duration_seconds_count"), 1.0);
     // One debtor, one creditor, one payment.
     assert_eq!(figures.one("splitdim_settle_minimal"), 1.0);
+    // Two creditors, two debtors, and three payments: it could be two, as far as is known.
+    for (sender, receiver, amount) in [("a", "b", 3), ("c", "b", 1), ("c", "d", 2)] {
+        assert_eq!(transfer(&mut client, sender, receiver, amount).await, 200);
+    }
+    assert_eq!(call(&mut client, &get("/api/clear")).await, 200);
+    assert_eq!(splitdim.figures().await.one("splitdim_settle_minimal"), 0.0);
     assert_eq!(figures.one("splitdim_retry_budget"), 16.0);
     assert_eq!(figures.one("splitdim_quarantined"), 0.0);
     assert_eq!(figures.one("splitdim_open_transfers"), 0.0);
@@ -143,6 +149,11 @@ async fn what_the_alerts_look_at_is_told() {
     };
     let kvstore = Kvstore::on_disk(&OPS);
     let splitdim = Splitdim::in_memory(&OPS);
+    let strange = |word: &&str| word.contains("_seconds") || word.ends_with("_total");
+    for word in words.clone().filter(strange) {
+        let own = ["splitdim_", "kvstore_", "_"];
+        assert!(own.iter().any(|prefix| word.starts_with(prefix)), "{word}");
+    }
     let mut looked_at = 0;
     for (program, figures) in [
         ("splitdim", splitdim.figures().await),

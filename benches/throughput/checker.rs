@@ -60,6 +60,10 @@ pub(crate) async fn check(
     }
     running.stop();
     let mut journal = running.ended().await;
+    let told = journal.count(Outcome::Done);
+    if looks == 0 || told == 0 {
+        return Err(format!("{looks} looks and {told} transfers check nothing").into());
+    }
     status::resolve(&mut journal, address).await;
     let checked = Checked { journal, looks };
     checked.is_in(&look(&mut connection).await?)?;

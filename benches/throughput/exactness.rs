@@ -98,7 +98,8 @@ fn check(name: &str, subject: Subject, settings: &Settings) -> Outcome<String> {
 }
 
 /// Whether so many transfers are those that clients were told of, and perhaps some of which wrk did not wait for
-/// the answer when it stopped, one on each of its connections.
+/// the answer when it stopped, one on each of its connections. An unknown one is counted as such, whatever
+/// became of it, so none may be.
 fn is_what_was_told(made: u64, counts: &Counts, checked: &Checked) -> Outcome<()> {
     let of = |outcome| checked.journal.count(outcome) as u64;
     let certain = counts.requests + of(exact::Outcome::Done);

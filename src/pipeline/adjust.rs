@@ -168,11 +168,8 @@ impl Adjust {
             Some(MarkKind::Fence) => return Ok(Standing::Never),
             None => {}
         }
-        let sender = match sender.cell.sends(posting.id) {
-            true => sender,
-            // What was seen may be from before it was there.
-            false => parties.sender.look().await?,
-        };
+        let sends = |cell: &Cell| cell.sends(posting.id);
+        let sender = parties.sender.or_look(sender, sends).await?;
         same_ledger(step, &sender, &parties.sender)?;
         if !sender.cell.sends(posting.id) {
             // Somebody has finished it.
@@ -226,11 +223,8 @@ impl Adjust {
             posting, parties, ..
         } = step;
         let sender = parties.sender.sight().await?;
-        let sender = match sender.cell.sends(posting.id) {
-            true => sender,
-            // What was seen may be from before it was there.
-            false => parties.sender.look().await?,
-        };
+        let sends = |cell: &Cell| cell.sends(posting.id);
+        let sender = parties.sender.or_look(sender, sends).await?;
         same_ledger(step, &sender, &parties.sender)?;
         if sender.cell.sends(posting.id) {
             let mut cell = sender.cell.sent(posting.id);
@@ -247,16 +241,15 @@ impl Adjust {
             posting, parties, ..
         } = step;
         let receiver = parties.receiver.sight().await?;
-        let receiver = match receiver.cell.mark(posting.id) {
-            Some(_) => receiver,
-            // What was seen may be from before it was there.
-            None => parties.receiver.look().await?,
-        };
+        let is_marked = |cell: &Cell| cell.mark(posting.id).is_some();
+        let receiver = parties.receiver.or_look(receiver, is_marked).await?;
         same_ledger(step, &receiver, &step.parties.receiver)?;
         if receiver.cell.mark(posting.id).is_none() {
             return Ok(Standing::Made);
         }
         let sender = parties.sender.sight_after(&receiver).await?;
+        let has_left = |cell: &Cell| !cell.sends(posting.id);
+        let sender = parties.sender.or_look(sender, has_left).await?;
         same_ledger(step, &sender, &step.parties.sender)?;
         if sender.cell.sends(posting.id) && self.rules.retire_before_prune {
             return Err(Cause::Contradiction);

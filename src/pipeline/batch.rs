@@ -9,7 +9,7 @@ use super::error::Cause;
 use super::posting::Posting;
 
 /// After so many conflicts a batch is made in parts: the fewer cells, the fewer others are in the way.
-const CONFLICTS_TOGETHER: u32 = 10;
+const CONFLICTS_TOGETHER: u32 = 5;
 
 /// Who has less time left than this when a batch has failed does not go on without the others.
 const ANOTHER_ROUND: Duration = Duration::from_millis(500);

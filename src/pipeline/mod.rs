@@ -85,9 +85,9 @@ const TOGETHER: usize = 341;
 /// written. Fewer would make too many commits.
 const ENOUGH: usize = 32;
 
-/// So many conflicts of a batch are met at once: a refusal tells what has moved, and others move it
-/// again every few milliseconds. Who waits loses to those who do not.
-const CONFLICTS_AT_ONCE: u32 = 100;
+/// So many conflicts of a batch are met at once: what has moved is known then, and others move it again
+/// every few milliseconds. Who waits loses to those who do not.
+const CONFLICTS_AT_ONCE: u32 = 30;
 
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;

@@ -46,7 +46,16 @@ pub(super) struct Place {
     /// Held by who begins a transfer, until it has ended: far fewer than a cell has room for, so that
     /// those who must wait do so before anything of them is in a cell.
     pub(super) seats: Arc<Semaphore>,
-    seen: Mutex<Option<Sight>>,
+    seen: Mutex<Seen>,
+}
+
+/// What was last seen of a cell.
+#[derive(Debug, Default)]
+struct Seen {
+    sight: Option<Sight>,
+    /// Whether nothing is known of it any more: a put is under way. What was seen is kept all the same,
+    /// to tell a look that comes late from one that is newer.
+    is_forgotten: bool,
 }
 
 /// A state of a cell that was the current one at some moment from `asked` to `received`.
@@ -99,7 +108,10 @@ impl Places {
         let place = match known.held.get(&key) {
             Some(place) => Arc::clone(place),
             None => {
-                let seen = known.left.recall(&key);
+                let seen = Seen {
+                    sight: known.left.recall(&key),
+                    is_forgotten: false,
+                };
                 let place = Arc::new(Place {
                     key: Arc::clone(&key),
                     turn: tokio::sync::Mutex::default(),
@@ -134,7 +146,7 @@ impl Places {
 impl Held {
     /// What was last seen here, if anything; else what is there now.
     pub(super) async fn sight(&self) -> Result<Sight, Cause> {
-        let seen = self.seen().clone();
+        let seen = self.seen().known();
         match seen {
             Some(sight) => Ok(sight),
             None => self.look().await,
@@ -143,7 +155,7 @@ impl Held {
 
     /// The same, but as of a moment after `earlier`.
     pub(super) async fn sight_after(&self, earlier: &Sight) -> Result<Sight, Cause> {
-        let seen = self.seen().clone();
+        let seen = self.seen().known();
         match seen {
             Some(sight) if sight.is_after(earlier) => Ok(sight),
             _ => self.look().await,
@@ -153,7 +165,7 @@ impl Held {
     /// What was last seen here, as of a moment after a state on which only this process has built
     /// `earlier`.
     pub(super) async fn sight_after_base_of(&self, earlier: &Sight) -> Result<Sight, Cause> {
-        let seen = self.seen().clone();
+        let seen = self.seen().known();
         match seen {
             Some(sight) if sight.is_after_base_of(earlier) => Ok(sight),
             _ => self.look().await,
@@ -219,25 +231,53 @@ impl Held {
 
     /// Forgets what was seen here.
     pub(super) fn forget(&self) {
-        *self.seen() = None;
+        self.seen().is_forgotten = true;
     }
 
     /// Notes `sight`, unless something later is known.
     fn note(&self, sight: Sight) {
-        let mut seen = self.seen();
-        let is_newer = seen.as_ref().is_none_or(|seen| {
+        self.seen().note(sight);
+    }
+
+    /// `sight`, if it is one of a cell of which `is_so`; else what is there now: what was seen may be
+    /// from before it was so.
+    pub(super) async fn or_look(
+        &self,
+        sight: Sight,
+        is_so: impl Fn(&Cell) -> bool,
+    ) -> Result<Sight, Cause> {
+        match is_so(&sight.cell) {
+            true => Ok(sight),
+            false => self.look().await,
+        }
+    }
+}
+
+impl Seen {
+    fn known(&self) -> Option<Sight> {
+        match self.is_forgotten {
+            true => None,
+            false => self.sight.clone(),
+        }
+    }
+
+    fn note(&mut self, sight: Sight) {
+        let is_newer = self.sight.as_ref().is_none_or(|seen| {
             sight.is_after(seen)
                 || (sight.epoch, sight.version, sight.asked)
                     > (seen.epoch, seen.version, seen.asked)
         });
         if is_newer {
-            *seen = Some(sight);
+            *self = Self {
+                sight: Some(sight),
+                is_forgotten: false,
+            };
         }
     }
 }
 
 impl Place {
-    fn seen(&self) -> MutexGuard<'_, Option<Sight>> {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
         // Nothing panics under this lock.
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -257,7 +297,7 @@ impl Drop for Held {
         // One in the map, one here: nobody else has it, and nobody gets it while the map is locked.
         if Arc::strong_count(&self.place) == 2
             && let Some((key, place)) = known.held.remove_entry(&self.place.key)
-            && let Some(sight) = place.seen().take()
+            && let Some(sight) = place.seen().known()
         {
             known.left.remember(key, sight);
         }

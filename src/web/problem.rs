@@ -4,7 +4,7 @@ use std::any::Any;
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use serde::Serialize;
@@ -94,13 +94,17 @@ pub(super) fn explain(response: Response<Body>) -> Response<Body> {
         StatusCode::METHOD_NOT_ALLOWED => {
             "This path does not take this method; see the header Allow."
         }
+        StatusCode::NOT_ACCEPTABLE => {
+            "This is only sent as it is, or by gzip; see the header Accept-Encoding."
+        }
         StatusCode::PAYLOAD_TOO_LARGE => "The body is too long.",
         StatusCode::SERVICE_UNAVAILABLE => "There was no answer in time; please try again.",
         _ => "The request failed.",
     };
     let mut problem = Problem::new(status, detail).into_response();
-    parts.headers.remove(CONTENT_LENGTH);
-    parts.headers.remove(CONTENT_TYPE);
+    for of_the_body in [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE] {
+        parts.headers.remove(of_the_body);
+    }
     problem.headers_mut().extend(parts.headers);
     problem
 }

@@ -4,58 +4,108 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
-use splitdim::kv::{KvRequest, KvService};
-use splitdim::ledger::{Amount, Transfer};
-use splitdim::pipeline::{Ledger, Options};
+use splitdim::kv::{Kv, KvRequest, KvService, Put};
+use splitdim::ledger::{Amount, MAX_BALANCE, Transfer};
+use splitdim::pipeline::{Ledger, Options, TransferError};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tower::{Service as _, ServiceExt as _, service_fn};
 use uuid::Uuid;
 
 use super::schedule::{name, own_store};
 
+/// How many milliseconds a request and its answer are on their way, beyond the usual.
+type Delay = (u64, u64);
+
 #[tokio::test(start_paused = true)]
 async fn a_look_from_before_the_credit_does_not_contradict_it() {
     let (mut looks_at_a, mut puts_of_a) = (0, 0);
-    let ledger = ledger(move |request| match request {
+    let ledger = ledger(&own_store(), move |request| match request {
         // Keeps the turn of c, until the late look is there.
-        KvRequest::Get { key } if &**key == "e" => 70,
+        KvRequest::Get { key } if &**key == "e" => (0, 70),
         KvRequest::Get { key } if &**key == "a" => {
             looks_at_a += 1;
             // That of b's transfer. It is known when a was not there.
-            if looks_at_a == 1 { 60 } else { 0 }
+            (0, if looks_at_a == 1 { 60 } else { 0 })
         }
         KvRequest::Put { put, .. } if &*put.key == "a" => {
             puts_of_a += 1;
             // Meanwhile nothing else is known of a.
-            if puts_of_a == 2 { 100 } else { 0 }
+            (0, if puts_of_a == 2 { 100 } else { 0 })
         }
-        _ => 0,
+        _ => (0, 0),
     });
-    let mut making = Vec::new();
-    for (at, sender, receiver) in [(0, "c", "e"), (5, "b", "a"), (10, "a", "c"), (30, "a", "d")] {
-        let ledger = ledger.clone();
-        making.push(tokio::spawn(async move {
-            sleep(Duration::from_millis(at)).await;
-            let amount = Amount::new(5).unwrap();
-            let transfer = Transfer::new(name(sender), name(receiver), amount).unwrap();
-            ledger.transfer(Uuid::now_v7(), transfer).await
-        }));
-    }
+    let making = [(0, "c", "e"), (5, "b", "a"), (10, "a", "c"), (30, "a", "d")]
+        .map(|(at, sender, receiver)| transfer_at(&ledger, at, sender, receiver));
     for making in making {
         let answer = making.await.unwrap();
         assert!(answer.is_ok(), "{answer:?}");
     }
 }
 
-/// A saga's ledger, whose store's answers are late by so many milliseconds.
-fn ledger(late_by: impl FnMut(&KvRequest) -> u64 + Send + 'static) -> Ledger {
-    let (store, late_by) = (own_store(), Arc::new(Mutex::new(late_by)));
+#[tokio::test(start_paused = true)]
+async fn a_look_from_before_the_retirement_does_not_keep_the_mark() {
+    let store = own_store();
+    // A transfer to f is refused, after it has kept the turn of its sender for a while.
+    let poor = Put::new("f", (-MAX_BALANCE).to_string(), 0);
+    Kv::new(store.clone()).put(poor, None).await.unwrap();
+    let (mut looks_at_a, mut puts_of_a) = (0, 0);
+    let ledger = ledger(&store, move |request| match request {
+        KvRequest::Get { key } if &**key == "f" => (0, 30),
+        KvRequest::Get { key } if &**key == "a" => {
+            looks_at_a += 1;
+            // That of e's transfer, from before the retirement is stored.
+            (0, if looks_at_a == 2 { 15 } else { 0 })
+        }
+        KvRequest::Put { put, .. } if &*put.key == "a" => {
+            puts_of_a += 1;
+            match puts_of_a {
+                // The retirement.
+                2 => (10, 0),
+                // Meanwhile nothing else is known of a.
+                3 => (0, 60),
+                _ => (0, 0),
+            }
+        }
+        _ => (0, 0),
+    });
+    let [retired, refused, ..] = [(0, "a", "c"), (8, "c", "f"), (6, "e", "a"), (9, "a", "d")]
+        .map(|(at, sender, receiver)| transfer_at(&ledger, at, sender, receiver));
+    assert!(retired.await.unwrap().is_ok());
+    let refused = refused.await.unwrap();
+    assert!(
+        matches!(refused, Err(TransferError::OutOfRange { .. })),
+        "{refused:?}"
+    );
+    let (stored, _) = Kv::new(store).get("c".into()).await.unwrap();
+    assert_eq!(&*stored.value, "-5", "it was answered, so it is at rest");
+}
+
+fn transfer_at(
+    ledger: &Ledger,
+    at: u64,
+    sender: &'static str,
+    receiver: &'static str,
+) -> JoinHandle<Result<(), TransferError>> {
+    let ledger = ledger.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(at)).await;
+        let amount = Amount::new(5).unwrap();
+        let transfer = Transfer::new(name(sender), name(receiver), amount).unwrap();
+        ledger.transfer(Uuid::now_v7(), transfer).await
+    })
+}
+
+/// A ledger of sagas in `store`, which is behind a network with these delays.
+fn ledger(store: &KvService, delay: impl FnMut(&KvRequest) -> Delay + Send + 'static) -> Ledger {
+    let (store, delay) = (store.clone(), Arc::new(Mutex::new(delay)));
     let slow = KvService::new(service_fn(move |request: KvRequest| {
-        let (mut store, late_by) = (store.clone(), Arc::clone(&late_by));
+        let (mut store, delay) = (store.clone(), Arc::clone(&delay));
         async move {
-            let late_by = late_by.lock().unwrap()(&request);
+            let (before, after) = delay.lock().unwrap()(&request);
+            sleep(Duration::from_millis(before)).await;
             let answer = store.ready().await?.call(request).await;
-            sleep(Duration::from_millis(1 + late_by)).await;
+            sleep(Duration::from_millis(1 + after)).await;
             answer
         }
     }));
