@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tower::BoxError;
 
-use crate::common::exact::{Balances, Journal};
+use crate::common::exact::{Balances, Journal, Outcome};
 use crate::common::http::{Connection, get};
 use crate::common::load::Load;
 use crate::common::status;
