@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, IF_NONE_MATCH};
 use reqwest::redirect;
-use reqwest::{Body, StatusCode};
+use reqwest::{Body, StatusCode, Url};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
@@ -33,7 +33,8 @@ const LIST_RETRIES: u32 = 2;
 /// refused before a byte was sent, or the server said so), or not known. It is always ready.
 #[derive(Clone, Debug)]
 pub struct KvClient {
-    base: String,
+    /// Parsed once, not for each request.
+    base: Url,
     list_timeout: Duration,
     /// Sends each request once.
     once: ClientWithMiddleware,
@@ -51,7 +52,7 @@ impl KvClient {
     ///
     /// # Errors
     ///
-    /// Those of the HTTP client, if it cannot be set up.
+    /// The address is none, or the HTTP client cannot be set up.
     pub fn new(address: &str, timeout: Duration) -> Result<Self, BoxError> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -69,7 +70,7 @@ impl KvClient {
             .jitter(Jitter::Full)
             .build_with_max_retries(LIST_RETRIES);
         Ok(Self {
-            base: format!("http://{address}"),
+            base: Url::parse(&format!("http://{address}"))?,
             list_timeout: timeout * 4,
             once: ClientBuilder::new(client.clone())
                 .with_init(PassTrace)
@@ -141,14 +142,17 @@ impl KvClient {
         Ok(KvResponse::List { entries, stamp })
     }
 
-    fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+    fn path(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
     }
 
-    fn url(&self, path: &str, query: &impl serde::Serialize) -> String {
+    fn url(&self, path: &str, query: &impl serde::Serialize) -> Url {
+        let mut url = self.path(path);
         // Text and numbers can always be written as a query.
-        let query = serde_urlencoded::to_string(query).unwrap_or_default();
-        format!("{}{path}?{query}", self.base)
+        url.set_query(serde_urlencoded::to_string(query).ok().as_deref());
+        url
     }
 }
 
