@@ -24,7 +24,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// What the checker has found to be exact.
 #[derive(Debug)]
 pub(crate) struct Checked {
-    /// What it knows of its transfers.
+    /// What it was told of its transfers.
+    pub(crate) told: Journal,
+    /// The same with what became of the unknown ones.
     pub(crate) journal: Journal,
     /// How often it looked at the accounts.
     pub(crate) looks: usize,
@@ -59,13 +61,18 @@ pub(crate) async fn check(
         looks += 1;
     }
     running.stop();
-    let mut journal = running.ended().await;
-    let told = journal.count(Outcome::Done);
-    if looks == 0 || told == 0 {
-        return Err(format!("{looks} looks and {told} transfers check nothing").into());
+    let told = running.ended().await;
+    let done = told.count(Outcome::Done);
+    if looks == 0 || done == 0 {
+        return Err(format!("{looks} looks and {done} transfers check nothing").into());
     }
+    let mut journal = told.clone();
     status::resolve(&mut journal, address).await;
-    let checked = Checked { journal, looks };
+    let checked = Checked {
+        told,
+        journal,
+        looks,
+    };
     checked.is_in(&look(&mut connection).await?)?;
     Ok(checked)
 }

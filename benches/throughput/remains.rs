@@ -1,6 +1,5 @@
 //! What a ledger has left on disk.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use splitdim::kv::{Kv, Listed, Range, spawn_embedded};
@@ -35,20 +34,14 @@ impl Remains {
                 }
             }
         })?;
-        let mut remains = Self {
-            balances: Balances(BTreeMap::new()),
-            records: 0,
-        };
-        for entry in entries {
-            let (key, value) = (&*entry.key, &*entry.value);
-            if key.starts_with("!t/") {
-                remains.records += u64::from(is_done(value)?);
-            } else if !key.starts_with('!') {
-                let balance = value.parse().map_err(|_| format!("{key} is {value}"))?;
-                remains.balances.0.insert(key.to_owned(), balance);
-            }
+        let entries = entries.iter().map(|entry| (&*entry.key, &*entry.value));
+        let mut records = 0;
+        for (_, record) in entries.clone().filter(|(key, _)| key.starts_with("!t/")) {
+            records += u64::from(is_done(record)?);
         }
-        Ok(remains)
+        let balances = Balances::at_rest(entries);
+        let balances = balances.map_err(|open| format!("something is open: {open:#?}"))?;
+        Ok(Self { balances, records })
     }
 }
 

@@ -10,6 +10,7 @@ use tempfile::{NamedTempFile, TempDir};
 use tokio::time::Instant;
 
 use crate::Outcome;
+use crate::common::process::operators_in;
 use crate::process::{POLL, Process};
 
 /// Within this time a server says where it listens.
@@ -82,9 +83,7 @@ impl Server {
 
     /// Where it serves its operators, as the line that tells its address says too.
     pub(crate) fn operators(&self) -> Option<SocketAddr> {
-        let printed = fs::read_to_string(self.log.path()).ok()?;
-        let mut words = printed.split_whitespace();
-        words.find_map(|word| word.strip_prefix("ops=")?.parse().ok())
+        operators_in(&fs::read_to_string(self.log.path()).ok()?)
     }
 
     /// The last lines that it printed, for a message.

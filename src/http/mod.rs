@@ -18,12 +18,11 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use tower::Service;
-use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::pipeline::Ledger;
-use crate::web::{self, Edge, Resets, Routes};
+use crate::web::{self, Edge, Resets, Routes, compressed};
 use rendered::Rendered;
 
 /// The longest request body, in bytes.
@@ -66,17 +65,15 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
     let limit_body = RequestBodyLimitLayer::new(MAX_BODY);
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
-    // For clients that ask for it.
-    let compress = CompressionLayer::new();
 
     Routes::new()
         .route(
             "/api/accounts",
-            get(accounts::accounts).layer((compress.clone(), answer_in_time)),
+            compressed(get(accounts::accounts).layer(answer_in_time)),
         )
         .route(
             "/api/clear",
-            get(accounts::clear).layer((compress.clone(), answer_in_time)),
+            compressed(get(accounts::clear).layer(answer_in_time)),
         )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
         .route("/api/transfer", post(transfer::transfer).layer(limit_body))
@@ -84,16 +81,13 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),
         )
-        .route("/", get(page::index).layer(compress.clone()))
-        .route("/static/app.js", get(page::script).layer(compress.clone()))
-        .route(
-            "/static/style.css",
-            get(page::style).layer(compress.clone()),
-        )
-        .route("/static/icon.svg", get(page::icon).layer(compress.clone()))
+        .route("/", compressed(get(page::index)))
+        .route("/static/app.js", compressed(get(page::script)))
+        .route("/static/style.css", compressed(get(page::style)))
+        .route("/static/icon.svg", compressed(get(page::icon)))
         .route(
             "/static/manifest.webmanifest",
-            get(page::manifest).layer(compress),
+            compressed(get(page::manifest)),
         )
         .healthz()
         .map(|router| router.with_state(app))

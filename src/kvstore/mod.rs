@@ -17,14 +17,13 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use resilient::inject::InjectLayer;
 use tower::Service;
-use tower_http::compression::CompressionLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
 pub use fault::HttpFaults;
 
 use crate::kv::wire::{GetQuery, path};
 use crate::kv::{Kv, KvService};
-use crate::web::{self, Edge, Routes};
+use crate::web::{self, Edge, Routes, compressed};
 use error::Error;
 use stamped::Stamped;
 
@@ -45,8 +44,7 @@ pub fn app(
 + 'static {
     let routes = Routes::new()
         .route(path::GET, get(read))
-        // Compressed for clients that ask for it.
-        .route(path::LIST, get(list::list).layer(CompressionLayer::new()))
+        .route(path::LIST, compressed(get(list::list)))
         .route(path::PUT, post(write::put))
         .route(path::TRANSACTION, post(write::transaction))
         .route(path::RESET, any(write::reset))

@@ -34,13 +34,8 @@ pub fn settle(accounts: &[Account]) -> Result<Vec<Payment>, Unbalanced> {
     if sum != 0 {
         return Err(Unbalanced { sum });
     }
-    let side = |sign| {
-        accounts
-            .iter()
-            .filter(move |account| account.balance.cmp(&0) == sign)
-            .map(|account| (&account.holder, account.balance.unsigned_abs()))
-    };
-    let (mut debtors, mut creditors) = (side(Ordering::Less), side(Ordering::Greater));
+    let [mut debtors, mut creditors] = sides(accounts)
+        .map(|side| side.map(|account| (&account.holder, account.balance.unsigned_abs())));
     let (mut debtor, mut creditor) = (debtors.next(), creditors.next());
     let mut payments = Vec::new();
     while let (Some((sender, owes)), Some((receiver, is_owed))) = (&mut debtor, &mut creditor) {
@@ -66,13 +61,16 @@ pub fn settle(accounts: &[Account]) -> Result<Vec<Payment>, Unbalanced> {
 /// creditor, and each of them must be in one. It may take more.
 #[must_use]
 pub fn fewest_payments(accounts: &[Account]) -> usize {
-    let count = |sign| {
-        let same = accounts
-            .iter()
-            .filter(|account| account.balance.cmp(&0) == sign);
-        same.count()
-    };
-    count(Ordering::Less).max(count(Ordering::Greater))
+    let [debtors, creditors] = sides(accounts).map(Iterator::count);
+    debtors.max(creditors)
+}
+
+/// The debtors and the creditors, each in their order.
+fn sides(accounts: &[Account]) -> [impl Iterator<Item = &Account>; 2] {
+    [Ordering::Less, Ordering::Greater].map(|sign| {
+        let same = move |account: &&Account| account.balance.cmp(&0) == sign;
+        accounts.iter().filter(same)
+    })
 }
 
 /// Balances that do not sum to zero: money was lost or invented.

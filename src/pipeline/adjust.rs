@@ -171,7 +171,7 @@ impl Adjust {
         let sends = |cell: &Cell| cell.sends(posting.id);
         let sender = parties.sender.or_look(sender, sends).await?;
         same_ledger(step, &sender, &parties.sender)?;
-        if !sender.cell.sends(posting.id) {
+        if !sends(&sender.cell) {
             // Somebody has finished it.
             return match record::read(&self.kv, posting.id).await?.0 {
                 Some(Outcome::Done) => Ok(Standing::Made),
@@ -226,7 +226,7 @@ impl Adjust {
         let sends = |cell: &Cell| cell.sends(posting.id);
         let sender = parties.sender.or_look(sender, sends).await?;
         same_ledger(step, &sender, &parties.sender)?;
-        if sender.cell.sends(posting.id) {
+        if sends(&sender.cell) {
             let mut cell = sender.cell.sent(posting.id);
             // Not held to the range that is counted: it was within it before the credit.
             let balance = cell.balance.checked_add(delta);
@@ -244,14 +244,14 @@ impl Adjust {
         let is_marked = |cell: &Cell| cell.mark(posting.id).is_some();
         let receiver = parties.receiver.or_look(receiver, is_marked).await?;
         same_ledger(step, &receiver, &step.parties.receiver)?;
-        if receiver.cell.mark(posting.id).is_none() {
+        if !is_marked(&receiver.cell) {
             return Ok(Standing::Made);
         }
         let sender = parties.sender.sight_after(&receiver).await?;
         let has_left = |cell: &Cell| !cell.sends(posting.id);
         let sender = parties.sender.or_look(sender, has_left).await?;
         same_ledger(step, &sender, &step.parties.sender)?;
-        if sender.cell.sends(posting.id) && self.rules.retire_before_prune {
+        if !has_left(&sender.cell) && self.rules.retire_before_prune {
             return Err(Cause::Contradiction);
         }
         let cell = receiver.cell.pruned(posting.id);

@@ -154,7 +154,7 @@ impl Ledger {
             let transfers = ServiceBuilder::new()
                 // Says no at once when too many wait. From here on a client that hangs up, once its
                 // transfer was sent, cannot cut it in half.
-                .layer(BatchLayer::new(batches(&options)).tracked(running))
+                .layer(BatchLayer::new(batches(options.max_in_flight)).tracked(running))
                 // What became of each is told here, since above nobody may be waiting any more.
                 .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
                 // When the tries are used up: makes certain that it will not happen, or says unknown.
@@ -372,10 +372,10 @@ impl Ledger {
 }
 
 /// How many transfers wait or are under way, and how many are made together.
-fn batches(options: &Options) -> Limits {
+fn batches(max_in_flight: usize) -> Limits {
     // One at a time: a second one would be decided on cells that the first has not changed yet.
     let limits = Limits::new(TOGETHER)
-        .and_then(|limits| limits.admitted(options.max_in_flight.max(1)))
+        .and_then(|limits| limits.admitted(max_in_flight.max(1)))
         .and_then(|limits| limits.enough(ENOUGH));
     limits.expect("the limits are positive")
 }

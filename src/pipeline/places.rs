@@ -50,7 +50,7 @@ pub(super) struct Place {
 }
 
 /// What was last seen of a cell.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Seen {
     sight: Option<Sight>,
     /// Whether nothing is known of it any more: a put is under way. What was seen is kept all the same,
@@ -172,6 +172,19 @@ impl Held {
         }
     }
 
+    /// `sight`, if it is one of a cell of which `is_so`; else what is there now: what was seen may be
+    /// from before it was so.
+    pub(super) async fn or_look(
+        &self,
+        sight: Sight,
+        is_so: impl Fn(&Cell) -> bool,
+    ) -> Result<Sight, Cause> {
+        match is_so(&sight.cell) {
+            true => Ok(sight),
+            false => self.look().await,
+        }
+    }
+
     /// Reads what is there now.
     pub(super) async fn look(&self) -> Result<Sight, Cause> {
         let asked = self.places.now();
@@ -237,19 +250,6 @@ impl Held {
     /// Notes `sight`, unless something later is known.
     fn note(&self, sight: Sight) {
         self.seen().note(sight);
-    }
-
-    /// `sight`, if it is one of a cell of which `is_so`; else what is there now: what was seen may be
-    /// from before it was so.
-    pub(super) async fn or_look(
-        &self,
-        sight: Sight,
-        is_so: impl Fn(&Cell) -> bool,
-    ) -> Result<Sight, Cause> {
-        match is_so(&sight.cell) {
-            true => Ok(sight),
-            false => self.look().await,
-        }
     }
 }
 

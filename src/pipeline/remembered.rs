@@ -38,14 +38,20 @@ impl Known {
     }
 }
 
+impl Cells {
+    /// None yet, of `epoch`.
+    fn of(epoch: Option<u64>) -> Self {
+        Self {
+            epoch,
+            known: Generations::new(REMEMBERED),
+        }
+    }
+}
+
 impl Default for Remembered {
     fn default() -> Self {
-        let cells = Cells {
-            epoch: None,
-            known: Generations::new(REMEMBERED),
-        };
         Self {
-            cells: Mutex::new(cells),
+            cells: Mutex::new(Cells::of(None)),
         }
     }
 }
@@ -77,8 +83,7 @@ impl Remembered {
                 return;
             }
             // What is known is from before a reset.
-            cells.known.forget();
-            cells.epoch = epoch;
+            *cells = Cells::of(epoch);
         }
         for (key, known) in known {
             cells.known.remember(key, known);
@@ -87,9 +92,7 @@ impl Remembered {
 
     /// Forgets everything.
     pub(super) fn forget(&self) {
-        let mut cells = self.cells();
-        cells.known.forget();
-        cells.epoch = None;
+        *self.cells() = Cells::of(None);
     }
 
     fn cells(&self) -> MutexGuard<'_, Cells> {

@@ -21,7 +21,7 @@ pub use health::Readiness;
 pub use object::Object;
 pub use problem::Problem;
 pub use reset::{Resets, Token};
-pub use routes::Routes;
+pub use routes::{Routes, compressed};
 
 use crate::metrics::RequestMetrics;
 

@@ -1,5 +1,6 @@
 use axum::Router;
 use axum::routing::MethodRouter;
+use tower_http::compression::CompressionLayer;
 
 /// A router that remembers the templates of its paths, so that requests can be counted by them.
 #[derive(Debug)]
@@ -49,4 +50,9 @@ impl<S: Clone + Send + Sync + 'static> Default for Routes<S> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// `methods`, whose answers are compressed for clients that ask for it.
+pub fn compressed<S: Clone + Send + Sync + 'static>(methods: MethodRouter<S>) -> MethodRouter<S> {
+    methods.layer(CompressionLayer::new())
 }

@@ -184,6 +184,26 @@ impl Journal {
 }
 
 impl Balances {
+    /// Those that a store has, if each is a plain integer there: nothing is open. Else the keys and values
+    /// that are not.
+    pub(crate) fn at_rest<'a>(
+        entries: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Vec<String>> {
+        let (mut balances, mut open) = (BTreeMap::new(), Vec::new());
+        for (key, value) in entries {
+            match value.parse() {
+                // The service's own.
+                _ if key.starts_with('!') => {}
+                Ok(balance) => drop(balances.insert(key.to_owned(), balance)),
+                Err(_) => open.push(format!("{key}: {value}")),
+            }
+        }
+        match open.is_empty() {
+            true => Ok(Self(balances)),
+            false => Err(open),
+        }
+    }
+
     /// The balances that `GET /api/accounts` has answered.
     pub(crate) fn from_json(body: &[u8]) -> Self {
         #[derive(serde::Deserialize)]

@@ -1,6 +1,5 @@
 //! The real `kvstore`, on a port of its own, with a data directory of its own.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::path::Path;
@@ -103,19 +102,8 @@ impl Kvstore {
         let answer = answer.expect("kvstore answers");
         assert_eq!(answer.status(), 200);
         let entries: Vec<Stored> = serde_json::from_slice(answer.body()).expect("lists are JSON");
-        let (mut balances, mut open) = (BTreeMap::new(), Vec::new());
-        for Stored { key, value } in entries {
-            match value.parse() {
-                // The service's own.
-                _ if key.starts_with('!') => {}
-                Ok(balance) => drop(balances.insert(key, balance)),
-                Err(_) => open.push(format!("{key}: {value}")),
-            }
-        }
-        match open.is_empty() {
-            true => Ok(Balances(balances)),
-            false => Err(open),
-        }
+        let entries = entries.iter();
+        Balances::at_rest(entries.map(|Stored { key, value }| (&**key, &**value)))
     }
 
     /// Waits until everything is at rest, but not longer than `limit`.

@@ -71,8 +71,7 @@ impl Process {
 
     /// Where it serves its operators, as the line that told its address says too.
     pub(crate) fn operators(&self) -> Option<SocketAddr> {
-        let mut words = self.log.split_whitespace();
-        words.find_map(|word| word.strip_prefix("ops=")?.parse().ok())
+        operators_in(&self.log)
     }
 
     /// Waits for a line of the log that contains `part`.
@@ -168,4 +167,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Where a process serves its operators, as its log tells.
+pub(crate) fn operators_in(log: &str) -> Option<SocketAddr> {
+    let mut words = log.split_whitespace();
+    words.find_map(|word| word.strip_prefix("ops=")?.parse().ok())
 }

@@ -1,10 +1,11 @@
 //! Looks whose answers come late, when what they saw has been changed.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
-use splitdim::kv::{Kv, KvRequest, KvService, Put};
+use splitdim::kv::{Key, Kv, KvRequest, KvService, Put};
 use splitdim::ledger::{Amount, MAX_BALANCE, Transfer};
 use splitdim::pipeline::{Ledger, Options, TransferError};
 use tokio::task::JoinHandle;
@@ -19,20 +20,13 @@ type Delay = (u64, u64);
 
 #[tokio::test(start_paused = true)]
 async fn a_look_from_before_the_credit_does_not_contradict_it() {
-    let (mut looks_at_a, mut puts_of_a) = (0, 0);
-    let ledger = ledger(&own_store(), move |request| match request {
+    let ledger = ledger(&own_store(), |request| match request {
         // Keeps the turn of c, until the late look is there.
-        KvRequest::Get { key } if &**key == "e" => (0, 70),
-        KvRequest::Get { key } if &**key == "a" => {
-            looks_at_a += 1;
-            // That of b's transfer. It is known when a was not there.
-            (0, if looks_at_a == 1 { 60 } else { 0 })
-        }
-        KvRequest::Put { put, .. } if &*put.key == "a" => {
-            puts_of_a += 1;
-            // Meanwhile nothing else is known of a.
-            (0, if puts_of_a == 2 { 100 } else { 0 })
-        }
+        ("get", "e", _) => (0, 70),
+        // That of b's transfer. It is known when a was not there.
+        ("get", "a", 1) => (0, 60),
+        // Meanwhile nothing else is known of a.
+        ("put", "a", 2) => (0, 100),
         _ => (0, 0),
     });
     let making = [(0, "c", "e"), (5, "b", "a"), (10, "a", "c"), (30, "a", "d")]
@@ -49,24 +43,14 @@ async fn a_look_from_before_the_retirement_does_not_keep_the_mark() {
     // A transfer to f is refused, after it has kept the turn of its sender for a while.
     let poor = Put::new("f", (-MAX_BALANCE).to_string(), 0);
     Kv::new(store.clone()).put(poor, None).await.unwrap();
-    let (mut looks_at_a, mut puts_of_a) = (0, 0);
-    let ledger = ledger(&store, move |request| match request {
-        KvRequest::Get { key } if &**key == "f" => (0, 30),
-        KvRequest::Get { key } if &**key == "a" => {
-            looks_at_a += 1;
-            // That of e's transfer, from before the retirement is stored.
-            (0, if looks_at_a == 2 { 15 } else { 0 })
-        }
-        KvRequest::Put { put, .. } if &*put.key == "a" => {
-            puts_of_a += 1;
-            match puts_of_a {
-                // The retirement.
-                2 => (10, 0),
-                // Meanwhile nothing else is known of a.
-                3 => (0, 60),
-                _ => (0, 0),
-            }
-        }
+    let ledger = ledger(&store, |request| match request {
+        ("get", "f", _) => (0, 30),
+        // That of e's transfer, from before the retirement is stored.
+        ("get", "a", 2) => (0, 15),
+        // The retirement.
+        ("put", "a", 2) => (10, 0),
+        // Meanwhile nothing else is known of a.
+        ("put", "a", 3) => (0, 60),
         _ => (0, 0),
     });
     let [retired, refused, ..] = [(0, "a", "c"), (8, "c", "f"), (6, "e", "a"), (9, "a", "d")]
@@ -96,13 +80,26 @@ fn transfer_at(
     })
 }
 
-/// A ledger of sagas in `store`, which is behind a network with these delays.
-fn ledger(store: &KvService, delay: impl FnMut(&KvRequest) -> Delay + Send + 'static) -> Ledger {
-    let (store, delay) = (store.clone(), Arc::new(Mutex::new(delay)));
+/// A ledger of sagas in `store`, which is behind a network with these delays of the `n`th get or put of a
+/// key.
+fn ledger(store: &KvService, delay: fn((&str, &str, u32)) -> Delay) -> Ledger {
+    let store = store.clone();
+    let seen = Arc::<Mutex<HashMap<(&str, Key), u32>>>::default();
     let slow = KvService::new(service_fn(move |request: KvRequest| {
-        let (mut store, delay) = (store.clone(), Arc::clone(&delay));
+        let (mut store, seen) = (store.clone(), Arc::clone(&seen));
         async move {
-            let (before, after) = delay.lock().unwrap()(&request);
+            let (kind, key) = match &request {
+                KvRequest::Get { key } => ("get", Arc::clone(key)),
+                KvRequest::Put { put, .. } => ("put", Arc::clone(&put.key)),
+                _ => unreachable!("a saga gets and puts"),
+            };
+            let n = {
+                let mut seen = seen.lock().unwrap();
+                let n = seen.entry((kind, Arc::clone(&key))).or_default();
+                *n += 1;
+                *n
+            };
+            let (before, after) = delay((kind, &key, n));
             sleep(Duration::from_millis(before)).await;
             let answer = store.ready().await?.call(request).await;
             sleep(Duration::from_millis(1 + after)).await;

@@ -110,9 +110,6 @@ impl<C, R: Rng> Policy<C, R> {
     }
 
     fn after_conflict(&mut self) -> Option<Duration> {
-        if self.conflicts_within.is_zero() {
-            return None;
-        }
         let first = *self.first_conflict.get_or_insert_with(Instant::now);
         if first.elapsed() >= self.conflicts_within {
             return None;
