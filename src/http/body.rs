@@ -18,7 +18,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Transfer, InvalidTransfer> {
         sender,
         receiver,
         amount,
-    }) = serde_json::from_slice(body).map_err(|error| {
+    }) = json(body).map_err(|error| {
         if error.is_data() {
             InvalidTransfer::NoTransfer
         } else {
@@ -37,6 +37,15 @@ pub(super) fn parse(body: &[u8]) -> Result<Transfer, InvalidTransfer> {
         Field::Text(_) | Field::Other => return Err(InvalidTransfer::NoInteger),
     };
     Ok(Transfer::new(sender, receiver, amount)?)
+}
+
+/// Reads JSON. It is checked to be text once, instead of string by string.
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        // Says where it is none.
+        Err(_) => serde_json::from_slice(body),
+    }
 }
 
 fn name(field: &'static str, value: Field<'_>) -> Result<Name, InvalidTransfer> {

@@ -18,14 +18,13 @@ use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use tower::Service;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::pipeline::Ledger;
 use crate::web::{self, Edge, Resets, Routes, compressed};
 use rendered::Rendered;
 
-/// The longest request body, in bytes.
+/// The longest body of a transfer, in bytes.
 const MAX_BODY: usize = 8 * 1024;
 
 /// How long everything but a transfer may take; a transfer has a limit of its own, below which its
@@ -61,8 +60,6 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
         accounts: Rendered::new(accounts::render_accounts),
         clear: Rendered::new(move |snapshot| accounts::render_clear(snapshot, &metrics)),
     });
-    // Longer bodies are not even read.
-    let limit_body = RequestBodyLimitLayer::new(MAX_BODY);
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
 
@@ -76,7 +73,7 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
             compressed(get(accounts::clear).layer(answer_in_time)),
         )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
-        .route("/api/transfer", post(transfer::transfer).layer(limit_body))
+        .route("/api/transfer", post(transfer::transfer))
         .route(
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use uuid::Uuid;
+use uuid::fmt::Hyphenated;
 
 use super::App;
 use super::error::Error;
@@ -33,5 +34,10 @@ pub(super) async fn status(
 
 /// Where the transfer `id` is.
 pub(super) fn path(id: Uuid) -> String {
-    format!("/api/v1/transfers/{id}")
+    let mut text = [0; Hyphenated::LENGTH];
+    [
+        "/api/v1/transfers/",
+        id.hyphenated().encode_lower(&mut text),
+    ]
+    .concat()
 }

@@ -24,7 +24,7 @@ impl Name {
         if trimmed.len() > MAX_BYTES {
             return Err(InvalidName::TooLong);
         }
-        if is_nfc_quick(trimmed.chars()) == IsNormalized::Yes {
+        if trimmed.is_ascii() || is_nfc_quick(trimmed.chars()) == IsNormalized::Yes {
             Self::check(trimmed)?;
             Ok(Self(trimmed.into()))
         } else {

@@ -103,7 +103,7 @@ impl Cell {
     /// The value to store.
     pub(super) fn value(&self) -> Value {
         if self.is_at_rest() {
-            self.balance.to_string().into()
+            itoa::Buffer::new().format(self.balance).into()
         } else {
             let json = serde_json::to_string(&Open::from(self));
             json.expect("text and numbers are always JSON").into()

@@ -32,7 +32,11 @@ impl<T> Generations<T> {
 
     /// Takes out what is known of `key`.
     pub(super) fn recall(&mut self, key: &Key) -> Option<T> {
-        let old = self.old.remove(key);
+        // Most of the time there is no older one, and nothing to be looked for.
+        let old = match self.old.is_empty() {
+            true => None,
+            false => self.old.remove(key),
+        };
         self.young.remove(key).or(old)
     }
 

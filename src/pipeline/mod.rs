@@ -40,9 +40,9 @@ use std::time::Duration;
 
 use resilient::batch::{BatchLayer, Limits};
 use resilient::detach::{DetachLayer, Tracker};
-use resilient::quarantine::{Handle, QuarantineLayer};
+use resilient::quarantine::{Handle, Quarantine, QuarantineLayer};
 use resilient::retry::{Backoff, Conflicts, Policy, TokenBucket};
-use resilient::timeout::TimeoutLayer;
+use resilient::timeout::{Timeout, TimeoutLayer};
 use tokio::time::{Instant, sleep};
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -92,13 +92,16 @@ const CONFLICTS_AT_ONCE: u32 = 30;
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
-/// What makes transfers.
+/// What makes transfers, in one of the two ways.
 type Transfers = BoxCloneSyncService<Posting, (), BoxError>;
+
+/// What clients reach of it. Named, for each box costs each transfer two allocations.
+type Guarded = Quarantine<Timeout<Transfers>>;
 
 /// The ledger of a group, in a store. Clones are the same ledger.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    transfers: Transfers,
+    transfers: Guarded,
     reader: Arc<Reader>,
     saga: Saga,
     places: Arc<Places>,
@@ -250,7 +253,7 @@ impl Ledger {
             ..
         } = parts;
         Self {
-            transfers: BoxCloneSyncService::new(transfers),
+            transfers,
             reader: Arc::new(Reader::new(kv.clone())),
             saga,
             places,

@@ -36,8 +36,8 @@ pub(super) fn key(id: Uuid) -> Key {
     let mut text = [0; PREFIX.len() + uuid::fmt::Hyphenated::LENGTH];
     text[..PREFIX.len()].copy_from_slice(PREFIX.as_bytes());
     id.hyphenated().encode_lower(&mut text[PREFIX.len()..]);
-    // ASCII throughout: the prefix above and hexadecimal digits.
-    String::from_utf8_lossy(&text).into()
+    let text = std::str::from_utf8(&text).expect("the prefix and hexadecimal digits are ASCII");
+    text.into()
 }
 
 /// The put that creates the record, if there is none.
@@ -48,10 +48,7 @@ pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
         receiver: transfer.receiver().as_str().into(),
         amount: transfer.amount().get(),
     };
-    // Room for what most need.
-    let mut value = Vec::with_capacity(128);
-    serde_json::to_writer(&mut value, &record).expect("text and numbers are always JSON");
-    let value = String::from_utf8(value).expect("JSON is text");
+    let value = serde_json::to_string(&record).expect("text and numbers are always JSON");
     Put::new(key(id), value, 0)
 }
 

@@ -41,15 +41,22 @@ impl Connection {
         }
     }
 
-    /// An error if this connection must end; else sees to it that the task is woken when it must.
-    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.activity.watch(cx.waker());
-        if self.activity.is_cut() {
-            return Err(io::Error::new(
+    /// An error if this connection was cut.
+    fn uncut(&self) -> io::Result<()> {
+        match self.activity.is_cut() {
+            false => Ok(()),
+            true => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
                 "cut to make room for another one",
-            ));
+            )),
         }
+    }
+
+    /// An error if this connection, which has nothing to do, must end; else sees to it that the task is
+    /// woken when it must.
+    fn wait(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        self.activity.watch(cx.waker());
+        self.uncut()?;
         while self.timer.as_mut().poll(cx).is_ready() {
             let idle_at = self.activities.idle_at(&self.activity, self.timeout);
             if idle_at <= Instant::now() {
@@ -63,10 +70,18 @@ impl Connection {
         Ok(())
     }
 
-    fn wrote(&mut self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(result, Poll::Ready(Ok(1..))) {
-            self.answered = true;
-            self.activities.touch(&self.activity);
+    fn wrote(
+        &mut self,
+        result: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Ready(Ok(1..)) => {
+                self.answered = true;
+                self.activities.touch(&self.activity);
+            }
+            Poll::Ready(_) => {}
+            Poll::Pending => self.wait(cx)?,
         }
         result
     }
@@ -91,11 +106,14 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.check(cx)?;
+        self.uncut()?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
             self.read();
+        }
+        if result.is_pending() {
+            self.wait(cx)?;
         }
         result
     }
@@ -107,9 +125,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
+        self.uncut()?;
         let result = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wrote(result)
+        self.wrote(result, cx)
     }
 
     fn poll_write_vectored(
@@ -117,9 +135,9 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
+        self.uncut()?;
         let result = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wrote(result)
+        self.wrote(result, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
