@@ -194,7 +194,7 @@ fn row(runtime: &Runtime, name: &str, mut call: impl AsyncFnMut()) {
 
 fn pipeline(runtime: &Runtime, name: &str, ledger: fn(KvService, Options, Tracker) -> Ledger) {
     let (ledger, _writing) = runtime.block_on(async {
-        let (store, writing) = spawn_embedded(Memory::new()).unwrap();
+        let (store, writing) = spawn_embedded(Memory::new());
         (ledger(store, Options::default(), Tracker::new()), writing)
     });
     let person = |number: u32| Name::new(&format!("p{}", number % 1000)).unwrap();

@@ -113,7 +113,7 @@ struct Open {
 fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<Open, Failure> {
     Ok(match mode {
         Mode::Local { data } => {
-            let (store, writing) = spawn_observed(Disk::open(&data)?, observed(metrics))?;
+            let (store, writing) = spawn_observed(Disk::open(&data)?, observed(metrics));
             Open {
                 store,
                 writing: Some(writing),
@@ -124,7 +124,7 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
             }
         }
         Mode::InMemory => {
-            let (store, writing) = spawn_observed(Memory::new(), observed(metrics))?;
+            let (store, writing) = spawn_observed(Memory::new(), observed(metrics));
             Open {
                 store,
                 writing: Some(writing),

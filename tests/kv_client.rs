@@ -448,9 +448,7 @@ fn limited(range: Range, limit: usize) -> Range {
 }
 
 fn store() -> KvService {
-    spawn_embedded(Memory::beginning_at(7))
-        .expect("memory can be read")
-        .0
+    spawn_embedded(Memory::beginning_at(7)).0
 }
 
 /// The routes of a server over a store in memory, on a port of their own.

@@ -753,7 +753,7 @@ enum Place {
 
 impl Store {
     fn in_process(faults: bool) -> Self {
-        let (kv, _) = spawn_embedded(Memory::new()).expect("memory can be read");
+        let (kv, _) = spawn_embedded(Memory::new());
         let app = splitdim::kvstore::app(kv, faults.then(HttpFaults::new), Edge::default());
         let place = Place::Process(BoxCloneSyncService::new(app));
         Self { place }

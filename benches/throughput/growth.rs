@@ -111,7 +111,7 @@ fn fill(data: &TempDir, accounts: u32, records: u32) -> Outcome<()> {
     });
     let mut puts = people.chain(records).peekable();
     Runtime::new()?.block_on(async {
-        let (store, writer) = Store::new(Disk::open(data.path())?)?;
+        let (store, writer) = Store::new(Disk::open(data.path())?);
         let writing = tokio::spawn(writer.run());
         while puts.peek().is_some() {
             let write = Write::Puts {

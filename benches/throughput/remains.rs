@@ -26,7 +26,7 @@ impl Remains {
     /// Also if something is still open.
     pub(crate) fn of(data: &Path) -> Outcome<Self> {
         let entries = Runtime::new()?.block_on(async {
-            let (store, _writing) = spawn_embedded(Disk::open(data)?)?;
+            let (store, _writing) = spawn_embedded(Disk::open(data)?);
             match Kv::new(store).list(Range::default(), None).await? {
                 Listed::Entries(entries, _) => Outcome::Ok(entries),
                 Listed::Unchanged => {

@@ -45,11 +45,11 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     let (place, (store, writing)) = match &settings.data {
         Some(data) => (
             data.display().to_string(),
-            spawn_observed(Disk::open(data)?, observed)?,
+            spawn_observed(Disk::open(data)?, observed),
         ),
         None => (
             "memory only".to_owned(),
-            spawn_observed(Memory::new(), observed)?,
+            spawn_observed(Memory::new(), observed),
         ),
     };
     let listener = process::listen(&settings.listen).await?;

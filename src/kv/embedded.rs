@@ -17,11 +17,7 @@ pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
 pub type Writing = JoinHandle<Result<(), Fault>>;
 
 /// A store over `backend`, as a service, with its writer at work on a task of its own.
-///
-/// # Errors
-///
-/// [`Fault`] if what the backend holds cannot be read.
-pub fn spawn_embedded<B: Backend>(backend: B) -> Result<(KvService, Writing), Fault> {
+pub fn spawn_embedded<B: Backend>(backend: B) -> (KvService, Writing) {
     spawn_observed(backend, Observed::default())
 }
 
@@ -35,21 +31,14 @@ pub struct Observed {
 }
 
 /// The same as [`spawn_embedded`], with somebody who is told.
-///
-/// # Errors
-///
-/// [`Fault`] if what the backend holds cannot be read.
-pub fn spawn_observed<B: Backend>(
-    backend: B,
-    observed: Observed,
-) -> Result<(KvService, Writing), Fault> {
-    let (store, writer) = Store::new(backend)?;
+pub fn spawn_observed<B: Backend>(backend: B, observed: Observed) -> (KvService, Writing) {
+    let (store, writer) = Store::new(backend);
     let Observed { commits, conflicts } = observed;
     let writer = match commits {
         Some(commits) => writer.observed(commits),
         None => writer,
     };
-    Ok((counted(store, conflicts), task::spawn(writer.run())))
+    (counted(store, conflicts), task::spawn(writer.run()))
 }
 
 /// `store` as a service, whose refusals `conflicts` count, if they are counted.
@@ -90,7 +79,7 @@ async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvRes
 
 /// Lists on a thread for blocking work: it may be long, and may read from disk.
 async fn list<S: Snapshot>(
-    snapshot: Arc<S>,
+    snapshot: S,
     range: Range,
     unless: Option<Stamp>,
 ) -> Result<KvResponse, KvError> {

@@ -66,7 +66,7 @@ fn export_directory(data: &Path) -> Result<(), Failure> {
         return Err(format!("there is no store in {}; check --data", data.display()).into());
     }
     let disk = Disk::open(data)?;
-    let snapshot = disk.snapshot()?;
+    let snapshot = disk.newest().snapshot();
     let entries = store::dump(&snapshot, BufWriter::new(io::stdout().lock()))?;
     say(&format!("exported {entries} entries"))
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use super::state::Changes;
-use super::{Entry, Fault, Range, Stamp, Versioned};
+use super::{Entry, Fault, Newest, Range, Stamp, Versioned};
 use crate::metrics::CommitMetrics;
 
-/// A commit, as a whole: what it shows never changes, however long it is kept.
-pub trait Snapshot: Send + Sync + 'static {
+/// A commit, as a whole: what it shows never changes, however long it is kept. Clones are cheap.
+pub trait Snapshot: Clone + Send + Sync + 'static {
     /// When it was made.
     fn stamp(&self) -> Stamp;
 
@@ -15,6 +15,13 @@ pub trait Snapshot: Send + Sync + 'static {
     ///
     /// [`Fault`] if it cannot be read.
     fn get(&self, key: &str) -> Result<Versioned, Fault>;
+
+    /// The version of `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it cannot be read.
+    fn version(&self, key: &str) -> Result<u64, Fault>;
 
     /// The entries of `range`, sorted by key.
     ///
@@ -49,25 +56,30 @@ pub trait Backend: Send + 'static {
     /// Tells `commits` of syncs from now on, if it makes any.
     fn observe_syncs(&self, _commits: &Arc<CommitMetrics>) {}
 
-    /// The newest commit.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] if it cannot be read.
-    fn snapshot(&self) -> Result<Self::Snapshot, Fault>;
+    /// The newest commit, now and after each further one.
+    fn newest(&self) -> &Arc<Newest<Self::Snapshot>>;
 
     /// Keeps a copy of what a reset is about to forget.
     ///
     /// # Errors
     ///
     /// [`Fault`] if that cannot be done; then there must be no reset.
-    fn keep_before_reset(&mut self, last: &Self::Snapshot) -> Result<(), Fault>;
+    fn keep_before_reset(&mut self) -> Result<(), Fault>;
 
-    /// Makes `changes` as one commit.
+    /// Makes `changes` as one commit, and then shows it as the newest one.
     ///
     /// # Errors
     ///
     /// [`Fault`] if that failed, or may have: what is kept is then not known, and there must be no
     /// further commit.
-    fn commit(&mut self, changes: &Changes) -> Result<Self::Snapshot, Fault>;
+    fn commit(&mut self, changes: Changes) -> Result<(), Fault>;
+
+    /// Does what need not be done before everybody was answered.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if that failed: there must be no further commit.
+    fn tidy(&mut self) -> Result<(), Fault> {
+        Ok(())
+    }
 }

@@ -1,17 +1,20 @@
-use std::ops::Bound;
 use std::sync::Arc;
 
-use imbl::OrdMap;
-
+use super::rows::Rows;
 use super::state::Changes;
-use super::{Backend, Entry, Fault, Key, Range, Snapshot, Stamp, Versioned, epoch};
+use super::{Backend, Entry, Fault, Newest, Range, Snapshot, Stamp, Versioned, epoch};
 
 /// Keeps commits in memory only: when the process ends, everything is gone.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Memory {
+    newest: Arc<Newest<MemorySnapshot>>,
+}
+
+/// A commit in memory.
+#[derive(Clone, Debug)]
+pub struct MemorySnapshot {
     stamp: Stamp,
-    /// Clones share their nodes, so a commit copies only the paths that it changes.
-    rows: OrdMap<Key, Versioned>,
+    rows: Rows,
 }
 
 impl Memory {
@@ -24,10 +27,12 @@ impl Memory {
     /// An empty store with a first epoch of the caller's choice: two of them can be compared.
     #[must_use]
     pub fn beginning_at(epoch: u64) -> Self {
-        let stamp = Stamp { epoch, revision: 0 };
+        let first = MemorySnapshot {
+            stamp: Stamp { epoch, revision: 0 },
+            rows: Rows::default(),
+        };
         Self {
-            stamp,
-            rows: OrdMap::new(),
+            newest: Arc::new(Newest::new(first)),
         }
     }
 }
@@ -39,31 +44,35 @@ impl Default for Memory {
 }
 
 impl Backend for Memory {
-    type Snapshot = Memory;
+    type Snapshot = MemorySnapshot;
 
     const WAITS: bool = false;
 
-    fn snapshot(&self) -> Result<Memory, Fault> {
-        Ok(self.clone())
+    fn newest(&self) -> &Arc<Newest<MemorySnapshot>> {
+        &self.newest
     }
 
-    fn keep_before_reset(&mut self, _: &Memory) -> Result<(), Fault> {
+    fn keep_before_reset(&mut self) -> Result<(), Fault> {
         Ok(())
     }
 
-    fn commit(&mut self, changes: &Changes) -> Result<Memory, Fault> {
-        if changes.reset {
-            self.rows = OrdMap::new();
+    fn commit(&mut self, changes: Changes) -> Result<(), Fault> {
+        let Changes { stamp, reset, rows } = changes;
+        if reset {
+            let mut next = Rows::default();
+            next.write(rows);
+            self.newest.replace(MemorySnapshot { stamp, rows: next });
+        } else {
+            self.newest.change(|newest| {
+                newest.rows.write(rows);
+                newest.stamp = stamp;
+            });
         }
-        for (key, versioned) in &changes.rows {
-            self.rows.insert(Arc::clone(key), versioned.clone());
-        }
-        self.stamp = changes.stamp;
-        self.snapshot()
+        Ok(())
     }
 }
 
-impl Snapshot for Memory {
+impl Snapshot for MemorySnapshot {
     fn stamp(&self) -> Stamp {
         self.stamp
     }
@@ -72,18 +81,12 @@ impl Snapshot for Memory {
         Ok(self.rows.get(key).cloned().unwrap_or_default())
     }
 
+    fn version(&self, key: &str) -> Result<u64, Fault> {
+        Ok(self.rows.get(key).map_or(0, |row| row.version))
+    }
+
     fn list(&self, range: &Range) -> Result<Vec<Entry>, Fault> {
-        let from = Bound::Included(range.first());
-        Ok(self
-            .rows
-            .range::<_, str>((from, Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(&*range.prefix))
-            .take(range.limit.unwrap_or(usize::MAX))
-            .map(|(key, Versioned { value, version })| Entry {
-                key: Arc::clone(key),
-                value: Arc::clone(value),
-                version: *version,
-            })
-            .collect())
+        let limit = range.limit.unwrap_or(usize::MAX);
+        Ok(self.rows.range(range).take(limit).collect())
     }
 }

@@ -5,12 +5,13 @@
 //!                       │
 //!                    Writer: takes all waiting writes, decides them in order (state.rs),
 //!                            makes them durable in one commit (a Backend: disk/, memory.rs),
-//!                            publishes the snapshot, then answers everybody
+//!                            shows the commit to readers, then answers everybody
 //! ```
 //!
 //! A key that is not there has value `""` and version 0; each write of it raises its version by
 //! one. Two numbers stamp every answer: the *revision* counts the writes, the *epoch* the resets,
-//! after which the versions start again. Readers take the newest snapshot and never wait.
+//! after which the versions start again. Readers take the newest
+//! commit as a whole, and do not wait while one is made durable.
 
 mod backend;
 mod disk;
@@ -19,7 +20,9 @@ mod entry;
 mod epoch;
 mod error;
 mod memory;
+mod newest;
 mod restore;
+mod rows;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -27,7 +30,6 @@ mod writer;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
 
 pub use backend::{Backend, Snapshot};
@@ -36,6 +38,7 @@ pub use dump::{Dump, DumpError, DumpWriter};
 pub use entry::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use error::{Fault, OpenError, WriteError};
 pub use memory::Memory;
+pub use newest::Newest;
 pub use restore::{DumpFailed, RestoreFailed, dump, restore};
 pub use state::{Refusal, Write};
 pub use writer::Writer;
@@ -55,32 +58,23 @@ pub struct Store<B: Backend> {
 struct Shared<S> {
     /// To the writer, which ends when the last handle is dropped.
     queue: mpsc::Sender<Waiting>,
-    /// What readers see; only the writer replaces it, after each commit.
-    newest: Arc<ArcSwap<S>>,
+    /// What readers see.
+    newest: Arc<Newest<S>>,
 }
 
 impl<B: Backend> Store<B> {
     /// A store kept in `backend`, and its writer, which the caller must run.
-    ///
-    /// # Errors
-    ///
-    /// [`Fault`] if what the backend holds cannot be read.
-    pub fn new(backend: B) -> Result<(Self, Writer<B>), Fault> {
-        let newest = Arc::new(ArcSwap::from_pointee(backend.snapshot()?));
+    pub fn new(backend: B) -> (Self, Writer<B>) {
+        let newest = Arc::clone(backend.newest());
         let (queue, waiting) = mpsc::channel(QUEUE);
-        let writer = Writer::new(waiting, backend, Arc::clone(&newest));
-        Ok((
-            Self {
-                shared: Arc::new(Shared { queue, newest }),
-            },
-            writer,
-        ))
+        let shared = Arc::new(Shared { queue, newest });
+        (Self { shared }, Writer::new(waiting, backend))
     }
 
     /// The newest commit, as a whole.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<B::Snapshot> {
-        self.shared.newest.load_full()
+    pub fn snapshot(&self) -> B::Snapshot {
+        self.shared.newest.snapshot()
     }
 
     /// The value and version of `key`, and the stamp of the commit that they were read from.
@@ -89,7 +83,7 @@ impl<B: Backend> Store<B> {
     ///
     /// [`Fault`] if the place where the store is kept cannot be read.
     pub fn get(&self, key: &str) -> Result<(Versioned, Stamp), Fault> {
-        let newest = self.shared.newest.load();
+        let newest = self.snapshot();
         Ok((newest.get(key)?, newest.stamp()))
     }
 

@@ -48,7 +48,7 @@ pub enum DumpFailed {
 ///
 /// [`RestoreFailed`]; nothing was changed then, unless the commit itself failed.
 pub fn restore(backend: &mut impl Backend, dump: Dump) -> Result<Stamp, RestoreFailed> {
-    let last = backend.snapshot()?;
+    let last = backend.newest().snapshot();
     if !last.is_empty()? {
         return Err(RestoreFailed::NotEmpty);
     }
@@ -70,7 +70,7 @@ pub fn restore(backend: &mut impl Backend, dump: Dump) -> Result<Stamp, RestoreF
             )
         })
         .collect();
-    backend.commit(&Changes {
+    backend.commit(Changes {
         stamp,
         reset: false,
         rows,

@@ -59,12 +59,12 @@ pub struct Changes {
 
 /// Writes that were decided and wait to be committed together, on top of the commit before.
 pub(super) struct Draft<S> {
-    base: Arc<S>,
+    base: S,
     changes: Changes,
 }
 
 impl<S: Snapshot> Draft<S> {
-    pub(super) fn new(base: Arc<S>) -> Self {
+    pub(super) fn new(base: S) -> Self {
         let changes = Changes {
             stamp: base.stamp(),
             reset: false,
@@ -129,19 +129,20 @@ impl<S: Snapshot> Draft<S> {
     fn moved(&self, puts: &[Put]) -> Result<Vec<Entry>, Fault> {
         let mut moved = Vec::new();
         for put in puts {
-            let stored;
-            let current = match self.changes.rows.get(&put.key) {
-                Some(changed) => changed,
-                None => {
-                    stored = self.base.get(&put.key)?;
-                    &stored
-                }
+            let changed = self.changes.rows.get(&put.key);
+            let version = match changed {
+                Some(changed) => changed.version,
+                None => self.base.version(&put.key)?,
             };
-            if current.version != put.version {
+            if version != put.version {
+                let current = match changed {
+                    Some(changed) => changed.clone(),
+                    None => self.base.get(&put.key)?,
+                };
                 moved.push(Entry {
                     key: Arc::clone(&put.key),
-                    value: Arc::clone(&current.value),
-                    version: current.version,
+                    value: current.value,
+                    version,
                 });
             }
         }

@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
@@ -37,21 +36,15 @@ impl Waiting {
 pub struct Writer<B: Backend> {
     queue: mpsc::Receiver<Waiting>,
     backend: B,
-    newest: Arc<ArcSwap<B::Snapshot>>,
     /// Who is told how long commits take, if anybody.
     commits: Option<Arc<CommitMetrics>>,
 }
 
 impl<B: Backend> Writer<B> {
-    pub(super) fn new(
-        queue: mpsc::Receiver<Waiting>,
-        backend: B,
-        newest: Arc<ArcSwap<B::Snapshot>>,
-    ) -> Self {
+    pub(super) fn new(queue: mpsc::Receiver<Waiting>, backend: B) -> Self {
         Self {
             queue,
             backend,
-            newest,
             commits: None,
         }
     }
@@ -103,7 +96,7 @@ impl<B: Backend> Writer<B> {
 
     /// Decides the batch in order, commits it, and answers. A reset is a commit of its own.
     fn write(&mut self, batch: &mut Vec<Waiting>) -> Result<(), Fault> {
-        let mut draft = Draft::new(self.newest.load_full());
+        let mut draft = self.draft();
         let mut answers = Vec::with_capacity(batch.len());
         for Waiting { write, answer } in batch.drain(..) {
             match write {
@@ -112,11 +105,12 @@ impl<B: Backend> Writer<B> {
                     self.commit(draft, &mut answers)?;
                     let result = self.reset()?;
                     answers.push((answer, result));
-                    draft = Draft::new(self.newest.load_full());
+                    draft = self.draft();
                 }
             }
         }
-        self.commit(draft, &mut answers)
+        self.commit(draft, &mut answers)?;
+        self.backend.tidy()
     }
 
     fn commit(
@@ -125,7 +119,7 @@ impl<B: Backend> Writer<B> {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Fault> {
         if !draft.is_empty() {
-            self.make_durable(&draft.into_changes())?;
+            self.make_durable(draft.into_changes())?;
         }
         for (answer, result) in answers.drain(..) {
             // Nobody may be waiting any more; the write stands all the same.
@@ -135,24 +129,28 @@ impl<B: Backend> Writer<B> {
     }
 
     fn reset(&mut self) -> Result<Result<Stamp, Refusal>, Fault> {
-        let last = self.newest.load_full();
-        if let Err(fault) = self.backend.keep_before_reset(&last) {
+        if let Err(fault) = self.backend.keep_before_reset() {
             tracing::error!(%fault, "no reset: the copy that is kept before it could not be written");
             return Ok(Err(Refusal::CopyFailed));
         }
-        let changes = state::reset(last.stamp());
-        self.make_durable(&changes)?;
-        Ok(Ok(changes.stamp))
+        let changes = state::reset(self.backend.newest().snapshot().stamp());
+        let stamp = changes.stamp;
+        self.make_durable(changes)?;
+        Ok(Ok(stamp))
+    }
+
+    /// Nothing yet, on top of the newest commit.
+    fn draft(&self) -> Draft<B::Snapshot> {
+        Draft::new(self.backend.newest().snapshot())
     }
 
     /// One commit, which readers see then.
-    fn make_durable(&mut self, changes: &Changes) -> Result<(), Fault> {
+    fn make_durable(&mut self, changes: Changes) -> Result<(), Fault> {
         let begun = self.commits.as_ref().map(|_| Instant::now());
-        let snapshot = self.backend.commit(changes)?;
+        self.backend.commit(changes)?;
         if let (Some(commits), Some(begun)) = (&self.commits, begun) {
             commits.committed(begun.elapsed());
         }
-        self.newest.store(Arc::new(snapshot));
         Ok(())
     }
 }

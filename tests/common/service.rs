@@ -178,7 +178,7 @@ impl Service {
 
 /// An empty store in memory, on a task of this runtime.
 pub(crate) fn store() -> KvService {
-    let (store, writer) = Store::new(Memory::new()).expect("memory can be read");
+    let (store, writer) = Store::new(Memory::new());
     tokio::spawn(writer.run());
     embedded(store)
 }

@@ -194,7 +194,7 @@ pub(crate) fn taciturn_store() -> KvService {
 }
 
 fn own() -> KvService {
-    spawn_embedded(Memory::new()).unwrap().0
+    spawn_embedded(Memory::new()).0
 }
 
 /// `store`, which is asked only if `ask` has nothing against it.

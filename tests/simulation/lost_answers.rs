@@ -47,7 +47,7 @@ fn every_combination(fate: Fate, is_bearable: impl Fn(u32) -> bool) {
 
 /// Makes a transfer while `fate` befalls write `i` if bit `i` of `bad` is set.
 async fn transfer_despite(kind: Kind, fate: Fate, bad: u32) {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let mut writes = 0;
     let script = move |request: &KvRequest| {
         let is_write = matches!(

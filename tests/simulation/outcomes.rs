@@ -19,7 +19,7 @@ use splitdim::store::Memory;
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_was_given_up_never_happens_later() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     // Every transfer comes too late; the tombstone, which is alone, comes in time.
     let network = faulty(store.clone(), |request| match request {
         KvRequest::Transaction { puts, .. } if puts.len() > 1 => {
@@ -41,7 +41,7 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_can_know_is_answered_unknown() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store, |request| match request {
         KvRequest::Get { .. } => (Fate::Fine, Duration::ZERO),
         _ => (Fate::Lost, Duration::ZERO),
@@ -57,7 +57,7 @@ async fn what_nobody_can_know_is_answered_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store, |_| (Fate::Refused, Duration::ZERO));
     let begun = tokio::time::Instant::now();
     let answer = ledger(network)
@@ -72,7 +72,7 @@ async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store.clone(), |request| match request {
         KvRequest::Transaction { .. } => (Fate::Fine, Duration::from_secs(5)),
         _ => (Fate::Fine, Duration::ZERO),
@@ -98,7 +98,7 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_sent_in_time_is_never_sent() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
     let answer = ledger(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
@@ -114,7 +114,7 @@ async fn what_was_not_sent_in_time_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_made_before_a_reset_is_unknown() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let resetting = store.clone();
     let first = Arc::new(AtomicBool::new(true));
     // The first write is made, but its answer is lost, and a reset follows; later ones are lost.
@@ -144,7 +144,7 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_millis(2500)));
     let slow = ledger(network);
     let mut polls = Vec::new();
@@ -171,7 +171,7 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     ledger(store.clone())
         .transfer(Uuid::now_v7(), transfer("a", "b", 7))
         .await
@@ -202,7 +202,7 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
 
 #[tokio::test]
 async fn a_balance_stays_within_what_is_counted() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let ledger = ledger(store);
     ledger
         .transfer(Uuid::now_v7(), transfer("a", "b", MAX_BALANCE))
@@ -225,7 +225,7 @@ async fn a_balance_stays_within_what_is_counted() {
 
 #[tokio::test]
 async fn what_is_no_balance_is_never_overwritten() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let kv = Kv::new(store.clone());
     let foreign = Put::new("a", "seven", 0);
     kv.put(foreign, None).await.unwrap();

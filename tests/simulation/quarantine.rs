@@ -19,7 +19,7 @@ use super::verdict::at_rest;
 
 #[tokio::test(start_paused = true)]
 async fn money_from_nowhere_stops_every_replica_until_it_is_gone() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let (one, other) = (tended(&store), tended(&store));
     one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
     sleep(Duration::from_secs(5)).await;
@@ -49,7 +49,7 @@ async fn money_from_nowhere_stops_every_replica_until_it_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_lifts_it() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let (one, other) = (tended(&store), tended(&store));
     one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
     sleep(Duration::from_secs(5)).await;
@@ -65,7 +65,7 @@ async fn a_reset_lifts_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_imported_ledger_may_sum_to_anything_that_stays() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     put(&store, "x", "7").await;
     let ledger = tended(&store);
     sleep(Duration::from_secs(5)).await;
@@ -76,7 +76,7 @@ async fn an_imported_ledger_may_sum_to_anything_that_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_balance_is_no_reason_if_it_takes_no_part() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let ledger = tended(&store);
     sleep(Duration::from_secs(5)).await;
     put(&store, "x", "seven").await;
@@ -86,7 +86,7 @@ async fn what_is_no_balance_is_no_reason_if_it_takes_no_part() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     let blocked = Arc::new(AtomicBool::new(true));
     // No put of the receiver's cell gets through, from nobody.
     let is_blocked = Arc::clone(&blocked);

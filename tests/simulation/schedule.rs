@@ -38,7 +38,7 @@ pub(crate) struct Setup {
 
 /// Our own store.
 pub(crate) fn own_store() -> KvService {
-    let (store, _writing) = spawn_embedded(Memory::new()).unwrap();
+    let (store, _writing) = spawn_embedded(Memory::new());
     store
 }
 

@@ -1,12 +1,11 @@
 use std::borrow::Cow;
 use std::io;
 use std::ops::Bound;
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use redb::{BackendError, StorageBackend};
-use tokio::time::Instant;
 
-use crate::metrics::CommitMetrics;
+use super::syncs::Syncs;
 
 /// A file to which nothing is written before it is [released](Self::release).
 ///
@@ -91,27 +90,6 @@ impl<B: StorageBackend> Held<B> {
 impl<B> Clone for Held<B> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
-    }
-}
-
-/// Who is told how long syncs take, if anybody. Clones tell the same one.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Syncs(Arc<OnceLock<Arc<CommitMetrics>>>);
-
-impl Syncs {
-    /// Tells `commits` from now on. There is one who is told.
-    pub(super) fn observe(&self, commits: &Arc<CommitMetrics>) {
-        self.0.get_or_init(|| Arc::clone(commits));
-    }
-
-    fn time<T>(&self, sync: impl FnOnce() -> T) -> T {
-        let Some(commits) = self.0.get() else {
-            return sync();
-        };
-        let begun = Instant::now();
-        let synced = sync();
-        commits.synced(begun.elapsed());
-        synced
     }
 }
 

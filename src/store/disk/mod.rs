@@ -1,37 +1,55 @@
+//! A store in one file: a journal, in which each commit is one write and one sync, in front of a redb
+//! database, which takes up what is in the journal (a *checkpoint*).
+
 mod before_reset;
+mod checkpoint;
+mod frame;
+mod head;
 mod held;
+mod journal;
+mod merged;
 mod open;
+mod part;
+mod seal;
+mod settling;
 mod snapshot;
+mod syncs;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, Durability, ReadableDatabase, TableDefinition};
+use redb::{Database, StorageBackend};
 
+use super::rows::Rows;
 use super::state::Changes;
-use super::{Backend, Fault, Snapshot, Stamp, Versioned};
+use super::{Backend, Fault, Newest, Snapshot};
 
 use crate::metrics::CommitMetrics;
-use held::Syncs;
+use checkpoint::{Checkpoint, Writing};
+use journal::{Appended, Journal};
+use settling::Settling;
 use snapshot::DiskSnapshot;
+use syncs::Syncs;
 
-/// The file that holds the store, in the data directory.
+/// The file that holds the store, in the data directory; named when it was a redb file and nothing else.
 pub const FILE_NAME: &str = "store.redb";
 
-/// Key → version and value.
-const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
+/// A file of which several have a part.
+type Storage = Arc<dyn StorageBackend>;
 
-/// `format`, `epoch` and `revision`.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-
-/// Keeps commits in a redb file: synced before [`Backend::commit`] returns.
+/// Keeps commits in a file: synced before [`Backend::commit`] returns.
 #[derive(Debug)]
 pub struct Disk {
+    /// The checkpoint that is being written, if one is: of the half of the journal that is not written to.
+    settling: Option<Settling>,
     database: Database,
+    journal: Journal,
+    newest: Arc<Newest<DiskSnapshot>>,
     syncs: Syncs,
     directory: PathBuf,
     /// Held until the process ends.
@@ -39,50 +57,92 @@ pub struct Disk {
 }
 
 impl Disk {
+    fn try_commit(&mut self, changes: Changes) -> Result<(), redb::Error> {
+        let last = self.newest.snapshot().stamp();
+        // The journal does not tell of epochs: a reset or a restore begins one in the database.
+        if changes.reset || changes.stamp.epoch != last.epoch {
+            return self.checkpoint(changes);
+        }
+        let revisions = (last.revision, changes.stamp.revision);
+        let mut appended = self.journal.append(revisions, &changes.rows)?;
+        if appended == Appended::Full {
+            self.turn()?;
+            appended = self.journal.append(revisions, &changes.rows)?;
+        }
+        if appended != Appended::Whole {
+            return self.checkpoint(changes);
+        }
+        let Changes { stamp, rows, .. } = changes;
+        self.newest.change(|newest| {
+            newest.recent.write(rows);
+            newest.stamp = stamp;
+        });
+        Ok(())
+    }
+
+    /// Goes on with the other half of the journal, and begins a checkpoint of this one.
+    fn turn(&mut self) -> Result<(), redb::Error> {
+        self.settle()?;
+        let mut next = self.newest.snapshot();
+        next.settling = std::mem::take(&mut next.recent);
+        self.settling = Some(Settling::begin(&self.database, next.stamp, &next.settling)?);
+        self.newest.replace(next);
+        self.journal.turn();
+        Ok(())
+    }
+
+    /// Brings the checkpoint that is being written to its end.
+    fn settle(&mut self) -> Result<(), redb::Error> {
+        let Some(settling) = self.settling.take() else {
+            return Ok(());
+        };
+        settling.finish()?;
+        let mut next = self.newest.snapshot();
+        next.settling = Rows::default();
+        next.checkpoint = Arc::new(Checkpoint::read(&self.database, &self.path())?);
+        self.newest.replace(next);
+        Ok(())
+    }
+
+    /// Makes everything in the journal, and `changes`, a checkpoint at once.
+    fn checkpoint(&mut self, changes: Changes) -> Result<(), redb::Error> {
+        let Changes { stamp, reset, rows } = changes;
+        if let Some(settling) = self.settling.take() {
+            // This one has all of it.
+            settling.abort()?;
+        }
+        let writing = Writing::begin(&self.database)?;
+        if reset {
+            writing.reset()?;
+        } else {
+            let last = self.newest.snapshot();
+            writing.write(last.settling.cloned())?;
+            writing.write(last.recent.cloned())?;
+        }
+        writing.write(rows.into_iter())?;
+        writing.commit(stamp)?;
+        self.journal.mark(stamp.revision)?;
+        self.journal.turn();
+        let checkpoint = Checkpoint::read(&self.database, &self.path())?;
+        self.newest.replace(DiskSnapshot::of(checkpoint));
+        Ok(())
+    }
+
+    /// Writes a part of the checkpoint, as much as keeps ahead of the journal.
+    fn try_tidy(&mut self) -> Result<(), redb::Error> {
+        let Some(settling) = &mut self.settling else {
+            return Ok(());
+        };
+        let (end, half) = self.journal.fill();
+        // Twice as fast as the journal fills: so it is complete long before this half is full.
+        if settling.write(end.saturating_mul(2), half)? {
+            self.settle()?;
+        }
+        Ok(())
+    }
+
     fn path(&self) -> PathBuf {
         self.directory.join(FILE_NAME)
-    }
-
-    fn fault(&self, action: &'static str) -> impl FnOnce(redb::Error) -> Fault {
-        let path = self.path();
-        move |error| fault(action, &path, error)
-    }
-
-    fn try_commit(&self, changes: &Changes) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        // With one sync less, a commit whose pages turn out to be damaged after a kill cannot be
-        // told from one that was not finished, and redb goes back to the commit before it: what
-        // was acknowledged would be gone, and nobody would know.
-        transaction.set_two_phase_commit(true);
-        if changes.reset {
-            transaction.delete_table(ROWS)?;
-        }
-        {
-            let mut rows = transaction.open_table(ROWS)?;
-            for (key, Versioned { value, version }) in &changes.rows {
-                rows.insert(&**key, (*version, &**value))?;
-            }
-            let mut meta = transaction.open_table(META)?;
-            meta.insert("epoch", changes.stamp.epoch)?;
-            meta.insert("revision", changes.stamp.revision)?;
-        }
-        Ok(transaction.commit()?)
-    }
-
-    fn try_snapshot(&self) -> Result<DiskSnapshot, redb::Error> {
-        let transaction = self.database.begin_read()?;
-        let meta = transaction.open_table(META)?;
-        let number =
-            |name| Ok::<_, redb::Error>(meta.get(name)?.map_or(0, |number| number.value()));
-        Ok(DiskSnapshot {
-            stamp: Stamp {
-                epoch: number("epoch")?,
-                revision: number("revision")?,
-            },
-            rows: transaction.open_table(ROWS)?,
-            path: self.path(),
-        })
     }
 }
 
@@ -95,21 +155,27 @@ impl Backend for Disk {
         self.syncs.observe(commits);
     }
 
-    fn snapshot(&self) -> Result<DiskSnapshot, Fault> {
-        self.try_snapshot().map_err(self.fault("read"))
+    fn newest(&self) -> &Arc<Newest<DiskSnapshot>> {
+        &self.newest
     }
 
-    fn keep_before_reset(&mut self, last: &DiskSnapshot) -> Result<(), Fault> {
+    fn keep_before_reset(&mut self) -> Result<(), Fault> {
+        let last = self.newest.snapshot();
         if last.is_empty()? {
             return Ok(());
         }
-        before_reset::keep(last, &self.directory)
+        before_reset::keep(&last, &self.directory)
             .map_err(|error| Fault::new("write a copy before the reset to", &self.directory, error))
     }
 
-    fn commit(&mut self, changes: &Changes) -> Result<DiskSnapshot, Fault> {
-        self.try_commit(changes).map_err(self.fault("write"))?;
-        self.snapshot()
+    fn commit(&mut self, changes: Changes) -> Result<(), Fault> {
+        self.try_commit(changes)
+            .map_err(|error| fault("write", &self.path(), error))
+    }
+
+    fn tidy(&mut self) -> Result<(), Fault> {
+        self.try_tidy()
+            .map_err(|error| fault("write", &self.path(), error))
     }
 }
 

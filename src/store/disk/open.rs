@@ -3,19 +3,26 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
-use redb::{Database, ReadableDatabase, StorageBackend, TableHandle};
+use redb::{Database, StorageBackend};
 
-use super::held::{Held, Syncs};
-use super::{Disk, FILE_NAME, META, ROWS};
-use crate::store::{OpenError, epoch};
+use super::checkpoint::{Checkpoint, Writing};
+use super::frame::Frame;
+use super::head::{Begins, FORMAT, Head};
+use super::held::Held;
+use super::journal::{Journal, Replayed};
+use super::part::Part;
+use super::{Disk, DiskSnapshot, FILE_NAME, Storage, upgrade};
+use crate::store::{Key, Newest, OpenError, Stamp, Versioned, epoch};
 
 /// Whoever holds its lock has the directory.
 const LOCK_NAME: &str = "store.lock";
 
-/// The format of the tables.
-const FORMAT: u64 = 1;
+/// Bytes of a new store's journal. With a longer one, more writes of the same key become one in the
+/// database; what is in it is in memory besides, and read whenever the store is opened.
+const JOURNAL: u64 = 2 << 20;
 
 /// Pages that redb keeps in memory, in bytes; the operating system caches the file besides.
 const CACHE: usize = 8 << 20;
@@ -37,22 +44,75 @@ impl Disk {
         match fs::metadata(&path) {
             Ok(file) if !file.is_file() => return Err(OpenError::Foreign(path)),
             // Ours never is: it appears under this name when it is complete.
-            Ok(file) if file.len() == 0 => {
-                return Err(OpenError::Damaged {
-                    path,
-                    reason: "the file is empty".into(),
-                });
+            Ok(file) if file.len() == 0 => return Err(damaged(&path, "the file is empty")),
+            Ok(_) => upgrade::upgrade(directory, &path)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let empty = Stamp {
+                    epoch: epoch::first(),
+                    revision: 0,
+                };
+                create(directory, &path, empty, std::iter::empty())?;
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == ErrorKind::NotFound => create(directory, &path)?,
             Err(error) => return Err(io_error("read", &path)(error)),
         }
-        let (database, syncs) = verified(file(&path)?, &path)?;
+        let opened = Self::of(Arc::new(file(&path)?), directory)?;
         Ok(Self {
-            database,
-            syncs,
-            directory: directory.to_owned(),
             _lock: Some(lock),
+            ..opened
+        })
+    }
+
+    /// Opens the store that `file` holds, as if it were the one in `directory`.
+    fn of(file: Storage, directory: &Path) -> Result<Self, OpenError> {
+        let path = directory.join(FILE_NAME);
+        let head = match Head::read(&*file).map_err(io_error("read", &path))? {
+            Begins::Store(head) => head,
+            Begins::Format(found) => {
+                return Err(OpenError::Format {
+                    path,
+                    found,
+                    known: FORMAT,
+                });
+            }
+            Begins::Damaged => return Err(damaged(&path, "its beginning is not whole")),
+            Begins::Otherwise => return Err(OpenError::Foreign(path)),
+        };
+        if file.len().map_err(io_error("read", &path))? <= head.database_at() {
+            return Err(damaged(&path, "it was cut off"));
+        }
+        let held = Held::new(Part::new(Arc::clone(&file), head.database_at()));
+        let database = verified(&held).map_err(|error| unsound(&path, error))?;
+        let read = || Checkpoint::read(&database, &path).map_err(|error| unsound(&path, error));
+        let last = read()?;
+        let replayed = Journal::replay(&*file, &head, last.stamp().revision);
+        let Replayed::Frames(frames) = replayed.map_err(io_error("read", &path))? else {
+            return Err(damaged(&path, "its journal is not whole"));
+        };
+        held.release().map_err(io_error("write", &path))?;
+        let journal = Journal::new(file, &head, held.syncs());
+        let newest = match frames.last() {
+            None => last,
+            // Written anew, since a sync of the journal may have failed before, and what was read
+            // now may not be on the disk.
+            Some(newest) => {
+                let stamp = Stamp {
+                    revision: newest.revision,
+                    ..last.stamp()
+                };
+                take_up(&database, frames, stamp).map_err(|error| write_error(&path, error))?;
+                let marked = journal.mark(stamp.revision);
+                marked.map_err(io_error("write", &path))?;
+                read()?
+            }
+        };
+        Ok(Self {
+            settling: None,
+            database,
+            journal,
+            newest: Arc::new(Newest::new(DiskSnapshot::of(newest))),
+            syncs: held.syncs(),
+            directory: directory.to_owned(),
+            _lock: None,
         })
     }
 
@@ -62,32 +122,38 @@ impl Disk {
         backend: impl StorageBackend,
         directory: &Path,
     ) -> Result<Self, OpenError> {
-        let (database, syncs) = verified(backend, &directory.join(FILE_NAME))?;
-        Ok(Self {
-            database,
-            syncs,
-            directory: directory.to_owned(),
-            _lock: None,
-        })
+        Self::of(Arc::new(backend), directory)
     }
 
-    /// Makes an empty store in `backend`.
+    /// Makes an empty store in `backend`, with a journal of so many bytes.
     #[cfg(test)]
-    pub(in crate::store) fn create_on(backend: impl StorageBackend) -> Result<(), redb::Error> {
-        initialize(backend)
+    pub(in crate::store) fn create_on(
+        backend: impl StorageBackend,
+        journal: u64,
+    ) -> Result<(), redb::Error> {
+        fill(
+            Arc::new(backend),
+            journal,
+            Stamp::default(),
+            std::iter::empty(),
+        )
     }
 }
 
-/// Opens what is in `backend`, which is called `path`, if it is a store and whole.
-fn verified(backend: impl StorageBackend, path: &Path) -> Result<(Database, Syncs), OpenError> {
-    let held = Held::new(backend);
-    let database = builder()
+/// Makes what is in the journal a checkpoint.
+fn take_up(database: &Database, frames: Vec<Frame>, stamp: Stamp) -> Result<(), redb::Error> {
+    let writing = Writing::begin(database)?;
+    for frame in frames {
+        writing.write(frame.rows.into_iter())?;
+    }
+    writing.commit(stamp)
+}
+
+/// Opens the database in `held`, if it is one and whole. Nothing is written before it is released.
+pub(super) fn verified<B: StorageBackend>(held: &Held<B>) -> Result<Database, redb::Error> {
+    Ok(builder()
         .set_check_integrity_on_open(true)
-        .create_with_backend(held.clone())
-        .map_err(|error| open_error(path, error))?;
-    check_format(&database, path)?;
-    held.release().map_err(io_error("write", path))?;
-    Ok((database, held.syncs()))
+        .create_with_backend(held.clone())?)
 }
 
 fn builder() -> redb::Builder {
@@ -97,7 +163,7 @@ fn builder() -> redb::Builder {
 }
 
 /// The file at `path`, to read and to write.
-fn file(path: &Path) -> Result<FileBackend, OpenError> {
+pub(super) fn file(path: &Path) -> Result<FileBackend, OpenError> {
     let file = File::options()
         .read(true)
         .write(true)
@@ -122,9 +188,14 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
     }
 }
 
-/// Makes an empty store. It gets its name when it is complete, so that a half-made one (the disk
+/// Makes a store of `rows`. It gets its name when it is complete, so that a half-made one (the disk
 /// was full, the power failed) is never taken for a ledger of nobody.
-fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
+pub(super) fn create(
+    directory: &Path,
+    path: &Path,
+    stamp: Stamp,
+    rows: impl Iterator<Item = (Key, Versioned)>,
+) -> Result<(), OpenError> {
     let unfinished = path.with_extension("unfinished");
     let backend = File::options()
         .read(true)
@@ -133,57 +204,62 @@ fn create(directory: &Path, path: &Path) -> Result<(), OpenError> {
         .truncate(true)
         .open(&unfinished)
         .map_err(io_error("make", &unfinished))?;
-    FileBackend::new(backend)
+    let filled = FileBackend::new(backend)
         .map_err(redb::Error::from)
-        .and_then(initialize)
-        .map_err(|error| open_error(&unfinished, error))?;
+        .and_then(|file| fill(Arc::new(file), JOURNAL, stamp, rows));
+    if filled.is_err() {
+        // Where the disk is full, half a store must not take the room of the one that is there.
+        let _ = fs::remove_file(&unfinished);
+    }
+    filled.map_err(|error| open_error(&unfinished, error))?;
     fs::rename(&unfinished, path).map_err(io_error("make", path))?;
     super::sync_directory(directory).map_err(io_error("sync", directory))
 }
 
-fn initialize(backend: impl StorageBackend) -> Result<(), redb::Error> {
-    let database = builder().create_with_backend(backend)?;
-    let transaction = database.begin_write()?;
-    transaction.open_table(ROWS)?;
-    {
-        let mut meta = transaction.open_table(META)?;
-        meta.insert("format", FORMAT)?;
-        meta.insert("epoch", epoch::first())?;
-    }
-    transaction.commit()?;
+fn fill(
+    file: Storage,
+    journal: u64,
+    stamp: Stamp,
+    rows: impl Iterator<Item = (Key, Versioned)>,
+) -> Result<(), redb::Error> {
+    let head = Head::new(journal);
+    file.set_len(head.database_at())?;
+    head.write(&*file)?;
+    Journal::create(&*file, &head, stamp.revision)?;
+    // Its sync takes the head and the journal along: they are in the same file.
+    let database = builder().create_with_backend(Part::new(file, head.database_at()))?;
+    let writing = Writing::begin(&database)?;
+    writing.write(rows)?;
+    writing.commit(stamp)?;
     Ok(database.close()?)
 }
 
-fn check_format(database: &Database, path: &Path) -> Result<(), OpenError> {
-    let found = read_format(database).map_err(|error| open_error(path, error))?;
-    match found {
-        Some(FORMAT) => Ok(()),
-        Some(found) => Err(OpenError::Format {
-            path: path.to_owned(),
-            found,
-            known: FORMAT,
-        }),
-        None => Err(OpenError::Foreign(path.to_owned())),
+fn damaged(path: &Path, reason: &str) -> OpenError {
+    OpenError::Damaged {
+        path: path.to_owned(),
+        reason: reason.into(),
     }
 }
 
-fn read_format(database: &Database) -> Result<Option<u64>, redb::Error> {
-    let transaction = database.begin_read()?;
-    if !transaction
-        .list_tables()?
-        .any(|table| table.name() == META.name())
-    {
-        return Ok(None);
+/// What is wrong with the database of a file that has proven to be ours.
+fn unsound(path: &Path, error: redb::Error) -> OpenError {
+    match open_error(path, error) {
+        OpenError::Foreign(_) => damaged(path, "its database is not whole"),
+        OpenError::Io { source, .. } if source.kind() == ErrorKind::UnexpectedEof => {
+            damaged(path, "it was cut off")
+        }
+        other => other,
     }
-    transaction.open_table(ROWS)?;
-    let format = transaction
-        .open_table(META)?
-        .get("format")?
-        .map(|format| format.value());
-    Ok(format)
 }
 
-fn open_error(path: &Path, error: impl Into<redb::Error>) -> OpenError {
+fn write_error(path: &Path, error: redb::Error) -> OpenError {
+    match error {
+        redb::Error::Io(source) => io_error("write", path)(source),
+        other => open_error(path, other),
+    }
+}
+
+pub(super) fn open_error(path: &Path, error: impl Into<redb::Error>) -> OpenError {
     match error.into() {
         redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
         redb::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
@@ -197,10 +273,7 @@ fn open_error(path: &Path, error: impl Into<redb::Error>) -> OpenError {
         redb::Error::TableTypeMismatch { .. } | redb::Error::TableDoesNotExist(_) => {
             OpenError::Foreign(path.to_owned())
         }
-        other => OpenError::Damaged {
-            path: path.to_owned(),
-            reason: other.to_string(),
-        },
+        other => damaged(path, &other.to_string()),
     }
 }
 

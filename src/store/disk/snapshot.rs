@@ -1,20 +1,30 @@
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use redb::{ReadableTable, StorageError};
-
+use super::checkpoint::Checkpoint;
+use super::merged::Merged;
+use crate::store::rows::Rows;
 use crate::store::{Entry, Fault, Range, Snapshot, Stamp, Versioned};
 
-/// A commit on disk. While it is held, redb keeps the pages that it consists of.
-#[derive(Debug)]
+/// A commit on disk.
+#[derive(Clone, Debug)]
 pub struct DiskSnapshot {
     pub(super) stamp: Stamp,
-    pub(super) rows: redb::ReadOnlyTable<&'static str, (u64, &'static str)>,
-    pub(super) path: PathBuf,
+    /// What was written last: what is in the half of the journal that is written to.
+    pub(super) recent: Rows,
+    /// What was written before, and is not in the checkpoint yet: what is in the other half.
+    pub(super) settling: Rows,
+    pub(super) checkpoint: Arc<Checkpoint>,
 }
 
 impl DiskSnapshot {
-    fn fault(&self, error: StorageError) -> Fault {
-        super::fault("read", &self.path, error)
+    /// What `checkpoint` shows.
+    pub(super) fn of(checkpoint: Checkpoint) -> Self {
+        Self {
+            stamp: checkpoint.stamp(),
+            recent: Rows::default(),
+            settling: Rows::default(),
+            checkpoint: Arc::new(checkpoint),
+        }
     }
 }
 
@@ -24,33 +34,23 @@ impl Snapshot for DiskSnapshot {
     }
 
     fn get(&self, key: &str) -> Result<Versioned, Fault> {
-        let row = ReadableTable::get(&self.rows, key).map_err(|error| self.fault(error))?;
-        Ok(row.map_or_else(Versioned::default, |row| {
-            let (version, value) = row.value();
-            Versioned {
-                value: value.into(),
-                version,
-            }
-        }))
+        match self.recent.get(key).or_else(|| self.settling.get(key)) {
+            Some(versioned) => Ok(versioned.clone()),
+            None => self.checkpoint.get(key),
+        }
+    }
+
+    fn version(&self, key: &str) -> Result<u64, Fault> {
+        match self.recent.get(key).or_else(|| self.settling.get(key)) {
+            Some(versioned) => Ok(versioned.version),
+            None => self.checkpoint.version(key),
+        }
     }
 
     fn list(&self, range: &Range) -> Result<Vec<Entry>, Fault> {
-        let limit = range.limit.unwrap_or(usize::MAX);
-        let rows =
-            ReadableTable::range(&self.rows, range.first()..).map_err(|error| self.fault(error))?;
-        let mut entries = Vec::new();
-        for row in rows.take(limit) {
-            let (key, row) = row.map_err(|error| self.fault(error))?;
-            if !key.value().starts_with(&*range.prefix) {
-                break;
-            }
-            let (version, value) = row.value();
-            entries.push(Entry {
-                key: key.value().into(),
-                value: value.into(),
-                version,
-            });
-        }
-        Ok(entries)
+        let settled = Merged::new(self.settling.range(range), self.checkpoint.range(range)?);
+        Merged::new(self.recent.range(range), settled)
+            .take(range.limit.unwrap_or(usize::MAX))
+            .collect()
     }
 }

@@ -22,7 +22,7 @@ fn a_reset_leaves_a_whole_copy_of_what_it_forgets() {
             .write(puts([put("name 0000", "\"\n", 1)]))
             .await
             .unwrap();
-        let before = everything(&*store.snapshot());
+        let before = everything(&store.snapshot());
         store.write(Write::Reset).await.unwrap();
 
         assert_eq!(names(directory), ["before-reset-0.json"]);
@@ -37,7 +37,7 @@ fn a_reset_leaves_a_whole_copy_of_what_it_forgets() {
             .map(|row| json!({"key": *row.key, "value": *row.value, "version": row.version}))
             .collect();
         assert_eq!(lines, expected);
-        assert_eq!(everything(&*store.snapshot()), []);
+        assert_eq!(everything(&store.snapshot()), []);
     });
 }
 
@@ -68,7 +68,7 @@ fn the_copy_holds_the_writes_that_were_sent_together_with_the_reset_and_before_i
                 ]
             );
         }
-        assert_eq!(everything(&*store.snapshot()), [entry("anna", "3", 1)]);
+        assert_eq!(everything(&store.snapshot()), [entry("anna", "3", 1)]);
     });
 }
 
@@ -98,7 +98,7 @@ fn a_reset_whose_copy_cannot_be_written_forgets_nothing() {
         assert_eq!(refusal(refused), Refusal::CopyFailed);
         assert_eq!(later.unwrap().epoch, 0);
         assert_eq!(
-            everything(&*store.snapshot()),
+            everything(&store.snapshot()),
             [entry("anna", "1", 1), entry("b", "2", 1)]
         );
         // Half a copy must not take the room of the next writes, nor be taken for a copy.

@@ -29,7 +29,7 @@ fn compete<B: Backend>(backend: B) {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (store, writer) = Store::new(backend).unwrap();
+        let (store, writer) = Store::new(backend);
         let writer = tokio::spawn(writer.run());
         let reader = tokio::spawn(watch(store.clone()));
         let tasks: Vec<_> = (0..TASKS)
@@ -45,7 +45,7 @@ fn compete<B: Backend>(backend: B) {
         }
         let writes = TASKS * ROUNDS;
         assert_eq!(handed_out, (1..=writes).collect());
-        assert_eq!(counters(&*store.snapshot()), (writes, writes));
+        assert_eq!(counters(&store.snapshot()), (writes, writes));
         assert_eq!(store.snapshot().stamp().revision, writes);
         store.write(puts([put("end", "", 0)])).await.unwrap();
         reader.await.unwrap();
@@ -58,7 +58,7 @@ fn compete<B: Backend>(backend: B) {
 async fn raise<B: Backend>(store: Store<B>) -> Vec<(u64, Stamp)> {
     let mut made = Vec::new();
     while made.len() < usize::try_from(ROUNDS).unwrap() {
-        let (left, _) = counters(&*store.snapshot());
+        let (left, _) = counters(&store.snapshot());
         let value = (left + 1).to_string();
         let write = puts([put("left", &value, left), put("right", &value, left)]);
         match store.write(write).await {
@@ -77,7 +77,7 @@ async fn watch<B: Backend>(store: Store<B>) {
         let snapshot = store.snapshot();
         assert!(snapshot.stamp().revision >= last.revision, "back in time");
         last = snapshot.stamp();
-        let (left, right) = counters(&*snapshot);
+        let (left, right) = counters(&snapshot);
         assert_eq!(left, right, "half of a transaction");
         if snapshot.get("end").unwrap().version > 0 {
             return;
@@ -101,7 +101,7 @@ fn a_batch_of_many_more_writes_than_one_commit_takes_is_answered_in_full() {
     const WRITES: u64 = 5_000;
     let runtime = runtime::Builder::new_multi_thread().build().unwrap();
     runtime.block_on(async {
-        let (store, writer) = Store::new(open(&new_device())).unwrap();
+        let (store, writer) = Store::new(open(&new_device()));
         let tasks: Vec<_> = (0..WRITES)
             .map(|number| {
                 let store = store.clone();

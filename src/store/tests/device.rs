@@ -45,6 +45,9 @@ pub(in crate::store) enum Step {
     Write(usize, Vec<u8>),
     Length(usize),
     Sync,
+    /// A sync that failed: what was written before it may or may not be on the disk, and no later sync
+    /// makes up for it, since the operating system holds it for written.
+    Failed,
 }
 
 /// Which steps fail.
@@ -137,17 +140,24 @@ impl Device {
     /// the rest.
     pub(in crate::store) fn after_power_loss(&self, count: usize, chance: &mut Chance) -> Vec<u8> {
         let state = self.state();
-        let steps = &state.steps[..count];
-        let synced = steps
-            .iter()
-            .rposition(|step| matches!(step, Step::Sync))
-            .map_or(0, |last| last + 1);
         let mut image = state.before.clone();
-        for step in &steps[..synced] {
-            step.make(&mut image);
-        }
         let loss = Loss::choose(chance);
-        for step in &steps[synced..] {
+        let mut rest = &state.steps[..count];
+        while let Some(end) = rest
+            .iter()
+            .position(|step| matches!(step, Step::Sync | Step::Failed))
+        {
+            let (written, after) = rest.split_at(end);
+            for step in written {
+                // Of what a failed sync leaves behind, the data are in doubt, and not the length.
+                match (&rest[end], step) {
+                    (Step::Failed, Step::Write(..)) => loss.make(step, &mut image, chance),
+                    _ => step.make(&mut image),
+                }
+            }
+            rest = &after[1..];
+        }
+        for step in rest {
             loss.make(step, &mut image, chance);
         }
         image
@@ -166,6 +176,9 @@ impl Device {
                 let error = io::Error::from_raw_os_error(failure.errno);
                 if !failure.stays {
                     state.failure = None;
+                }
+                if matches!(step, Step::Sync) {
+                    state.steps.push(Step::Failed);
                 }
                 return Err(error);
             }
@@ -199,6 +212,7 @@ impl Kind {
             Step::Write(..) => matches!(self, Self::Write | Self::Room | Self::Any),
             Step::Length(_) => matches!(self, Self::Length | Self::Room | Self::Any),
             Step::Sync => matches!(self, Self::Sync | Self::Any),
+            Step::Failed => false,
         }
     }
 }
@@ -210,7 +224,7 @@ impl Step {
                 content[*offset..offset + data.len()].copy_from_slice(data);
             }
             Self::Length(length) => content.resize(*length, 0),
-            Self::Sync => {}
+            Self::Sync | Self::Failed => {}
         }
     }
 }
@@ -247,12 +261,14 @@ impl Loss {
         let Step::Write(offset, data) = step else {
             return step.make(image);
         };
-        for (index, sector) in data.chunks(SECTOR).enumerate() {
-            let at = offset + index * SECTOR;
+        let (mut at, mut rest) = (*offset, &data[..]);
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(rest.len().min(SECTOR - at % SECTOR));
             // Where the growth of the file was lost, so is what was written there.
-            if at + sector.len() <= image.len() && !chance.percent(self.sectors) {
-                image[at..at + sector.len()].copy_from_slice(sector);
+            if at + part.len() <= image.len() && !chance.percent(self.sectors) {
+                image[at..at + part.len()].copy_from_slice(part);
             }
+            (at, rest) = (at + part.len(), after);
         }
     }
 }

@@ -8,7 +8,7 @@ mod opening;
 mod power_loss;
 mod reading;
 mod refusals;
-mod workload;
+pub(super) mod workload;
 
 use std::future::Future;
 
@@ -22,14 +22,17 @@ use super::{
 /// sent at once form one batch, in the order in which they were sent.
 ///
 /// Returns what `work` came to, and how the writer ended.
-fn with_store<B, T, F>(backend: B, work: impl FnOnce(Store<B>) -> F) -> (T, Result<(), Fault>)
+pub(super) fn with_store<B, T, F>(
+    backend: B,
+    work: impl FnOnce(Store<B>) -> F,
+) -> (T, Result<(), Fault>)
 where
     B: Backend,
     F: Future<Output = T>,
 {
     let runtime = runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
-        let (store, writer) = Store::new(backend).unwrap();
+        let (store, writer) = Store::new(backend);
         let writer = tokio::spawn(writer.run());
         let result = work(store).await;
         (result, writer.await.unwrap())
@@ -63,19 +66,19 @@ async fn write_at_once<B: Backend>(
     results.into_iter().flatten().collect()
 }
 
-fn put(key: &str, value: &str, version: u64) -> Put {
+pub(super) fn put(key: &str, value: &str, version: u64) -> Put {
     Put::new(key, value, version)
 }
 
 /// A write of `puts`, whatever the epoch.
-fn puts(puts: impl Into<Vec<Put>>) -> Write {
+pub(super) fn puts(puts: impl Into<Vec<Put>>) -> Write {
     Write::Puts {
         puts: puts.into(),
         epoch: None,
     }
 }
 
-fn entry(key: &str, value: &str, version: u64) -> Entry {
+pub(super) fn entry(key: &str, value: &str, version: u64) -> Entry {
     Entry {
         key: key.into(),
         value: value.into(),
@@ -84,7 +87,7 @@ fn entry(key: &str, value: &str, version: u64) -> Entry {
 }
 
 /// Everything that `snapshot` shows.
-fn everything(snapshot: &impl Snapshot) -> Vec<Entry> {
+pub(super) fn everything(snapshot: &impl Snapshot) -> Vec<Entry> {
     snapshot.list(&Range::default()).unwrap()
 }
 

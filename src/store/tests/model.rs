@@ -209,13 +209,10 @@ fn in_step<B: Backend>(backend: B, model: &mut Model, steps: Vec<Step>) -> TestC
                 }
             }
         }
-        prop_assert_eq!(
-            everything(&*store.snapshot()),
-            model.list(&Range::default())
-        );
+        prop_assert_eq!(everything(&store.snapshot()), model.list(&Range::default()));
         prop_assert_eq!(store.snapshot().stamp(), model.stamp());
         for (snapshot, before) in kept {
-            prop_assert_eq!(everything(&*snapshot), before, "a snapshot has changed");
+            prop_assert_eq!(everything(&snapshot), before, "a snapshot has changed");
         }
         Ok(())
     };

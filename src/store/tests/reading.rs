@@ -8,7 +8,17 @@ use super::workload::{new_device, open};
 use super::{Disk, Entry, Snapshot, Store, Write, everything, put, puts, with_store};
 
 #[test]
-fn reads_go_on_while_a_commit_waits_for_the_disk() {
+fn reads_go_on_while_the_journal_waits_for_the_disk() {
+    reads_go_on(5);
+}
+
+#[test]
+fn reads_go_on_while_a_checkpoint_waits_for_the_disk() {
+    reads_go_on(5_000);
+}
+
+/// Reads while a commit of values of so many bytes waits for its sync.
+fn reads_go_on(length: usize) {
     let device = new_device();
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -16,17 +26,17 @@ fn reads_go_on_while_a_commit_waits_for_the_disk() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let (store, writer) = Store::new(open(&device)).unwrap();
+        let (store, writer) = Store::new(open(&device));
         let writer = tokio::spawn(writer.run());
         let rows = |value: &str, version| {
             puts(
                 (0..100)
-                    .map(|row| put(&row.to_string(), &value.repeat(5_000), version))
+                    .map(|row| put(&row.to_string(), &value.repeat(length), version))
                     .collect::<Vec<_>>(),
             )
         };
         store.write(rows("a", 0)).await.unwrap();
-        let before = everything(&*store.snapshot());
+        let before = everything(&store.snapshot());
 
         device.block();
         let waiting = tokio::spawn({
@@ -69,7 +79,7 @@ fn a_snapshot_shows_the_same_however_long_it_is_kept() {
     with_store(open(&device), async |store: Store<Disk>| {
         store.write(puts([put("anna", "1", 0)])).await.unwrap();
         let kept = store.snapshot();
-        let before = everything(&*kept);
+        let before = everything(&kept);
         for version in 1..200 {
             let value = version.to_string().repeat(1_000);
             store
@@ -77,9 +87,9 @@ fn a_snapshot_shows_the_same_however_long_it_is_kept() {
                 .await
                 .unwrap();
         }
-        assert_eq!(everything(&*kept), before);
+        assert_eq!(everything(&kept), before);
         store.write(Write::Reset).await.unwrap();
-        assert_eq!(everything(&*kept), before);
+        assert_eq!(everything(&kept), before);
     })
     .1
     .unwrap();
@@ -87,7 +97,7 @@ fn a_snapshot_shows_the_same_however_long_it_is_kept() {
 
 /// Every row, by `get` and by `list`, and the revision that was read.
 fn read_all(store: &Store<Disk>) -> (Vec<Entry>, u64) {
-    let rows = everything(&*store.snapshot());
+    let rows = everything(&store.snapshot());
     for row in &rows {
         let (read, _) = store.get(&row.key).unwrap();
         assert_eq!((&read.value, read.version), (&row.value, row.version));

@@ -12,13 +12,13 @@ use super::{
 
 /// Everything that a store holds, its stamp included.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(super) struct Content {
+pub(in crate::store) struct Content {
     stamp: Stamp,
     entries: Vec<Entry>,
 }
 
 impl Content {
-    pub(super) fn of(snapshot: &impl Snapshot) -> Self {
+    pub(in crate::store) fn of(snapshot: &impl Snapshot) -> Self {
         Self {
             stamp: snapshot.stamp(),
             entries: everything(snapshot),
@@ -41,18 +41,35 @@ impl fmt::Debug for Content {
     }
 }
 
+/// Bytes of the journal: a few commits, so that there are checkpoints in between.
+const JOURNAL: u64 = 64 * 1024;
+
 /// Batches of writes; each is one commit, and is sent when the one before it was answered.
 #[derive(Debug)]
-pub(super) struct Workload {
-    pub(super) commits: Vec<Vec<Write>>,
+pub(in crate::store) struct Workload {
+    pub(in crate::store) commits: Vec<Vec<Write>>,
     /// What the store holds before the first commit, after it, and so on.
-    pub(super) contents: Vec<Content>,
+    pub(in crate::store) contents: Vec<Content>,
 }
 
 impl Workload {
     /// `count` commits on top of `content`: of few keys, of values from none to some pages long,
     /// some of them resets.
-    pub(super) fn new(content: Content, count: usize, chance: &mut Chance) -> Self {
+    pub(in crate::store) fn new(content: Content, count: usize, chance: &mut Chance) -> Self {
+        Self::of_lengths(
+            &[0, 1, 10, 100, 1_000, 5_000, 30_000],
+            content,
+            count,
+            chance,
+        )
+    }
+
+    /// The same with values of some bytes at the most: many of them fit into the journal.
+    pub(in crate::store) fn small(content: Content, count: usize, chance: &mut Chance) -> Self {
+        Self::of_lengths(&[0, 1, 10, 100], content, count, chance)
+    }
+
+    fn of_lengths(lengths: &[usize], content: Content, count: usize, chance: &mut Chance) -> Self {
         let mut stamp = content.stamp;
         let mut rows: BTreeMap<_, _> = content
             .entries
@@ -68,7 +85,7 @@ impl Workload {
                     vec![Write::Reset]
                 } else {
                     (0..=chance.below(4))
-                        .map(|_| transaction(&mut rows, chance))
+                        .map(|_| transaction(lengths, &mut rows, chance))
                         .collect()
                 };
                 stamp.revision += writes.len() as u64;
@@ -84,7 +101,11 @@ impl Workload {
 
     /// Makes the commits, until one fails; `answered` is called after each that was acknowledged.
     /// The store is closed at the end.
-    pub(super) fn run(&self, disk: Disk, mut answered: impl FnMut()) -> Result<(), Fault> {
+    pub(in crate::store) fn run(
+        &self,
+        disk: Disk,
+        mut answered: impl FnMut(),
+    ) -> Result<(), Fault> {
         let work = async |store: Store<Disk>| {
             for writes in &self.commits {
                 let results = write_at_once(&store, writes.clone()).await;
@@ -104,22 +125,26 @@ impl Workload {
 }
 
 /// A device that holds an empty store.
-pub(super) fn new_device() -> Device {
+pub(in crate::store) fn new_device() -> Device {
     let device = Device::default();
-    Disk::create_on(device.clone()).unwrap();
+    Disk::create_on(device.clone(), JOURNAL).unwrap();
     device
 }
 
-pub(super) fn open(device: &Device) -> Disk {
+pub(in crate::store) fn open(device: &Device) -> Disk {
     Disk::on(device.clone(), device.directory()).unwrap()
 }
 
-fn transaction(rows: &mut BTreeMap<String, Entry>, chance: &mut Chance) -> Write {
+fn transaction(
+    lengths: &[usize],
+    rows: &mut BTreeMap<String, Entry>,
+    chance: &mut Chance,
+) -> Write {
     let first = chance.below(12);
     let written: Vec<_> = (0..=chance.below(3))
         .map(|number| {
             let key = format!("key {}", (first + number) % 12);
-            let length = chance.one_of([0, 1, 10, 100, 1_000, 5_000, 30_000]);
+            let length = lengths[chance.below(lengths.len())];
             let letter = chance.one_of(["a", "ä", "\0", "\n"]);
             let value = letter.repeat(chance.below(length + 1));
             let row = rows

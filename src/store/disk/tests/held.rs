@@ -2,7 +2,7 @@
 
 use redb::StorageBackend;
 
-use super::held::Held;
+use crate::store::disk::held::Held;
 use crate::store::tests::chance::Chance;
 use crate::store::tests::device::{Device, Failure, IO_ERROR, Kind};
 

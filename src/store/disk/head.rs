@@ -1,0 +1,114 @@
+//! What a store's file begins with, and where its parts are.
+//!
+//! ```text
+//! 0          head: magic, format, length of the journal, key of the seals; written once
+//! 4096       mark: the last revision that was synced in the journal
+//! 8192       journal, in two halves: the commits since the last checkpoint
+//! 8192 + n   the database (redb): the last checkpoint
+//! ```
+
+use std::io;
+
+use redb::StorageBackend;
+use uuid::Uuid;
+
+use super::seal::{self, Seal};
+
+/// What our files begin with.
+const MAGIC: &[u8; 16] = b"splitdim store\n\0";
+
+/// The format of what is written. 1 was a redb file without a journal.
+pub(super) const FORMAT: u64 = 2;
+
+/// Where the mark is: on a page of its own.
+pub(super) const MARK_AT: u64 = 4096;
+
+/// Where the journal begins.
+pub(super) const JOURNAL_AT: u64 = 8192;
+
+/// Bytes of the head: the magic, its seal, and what is sealed.
+const LENGTH: usize = MAGIC.len() + seal::LENGTH + 8 + 8 + KEY;
+
+/// Bytes of the key.
+const KEY: usize = 16;
+
+/// The head of a store's file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Head {
+    /// Bytes of the journal.
+    pub(super) journal: u64,
+    key: [u8; KEY],
+}
+
+/// What the first bytes of a file say.
+#[derive(Debug)]
+pub(super) enum Begins {
+    /// A store, with this head.
+    Store(Head),
+    /// A store of another format.
+    Format(u64),
+    /// A store whose head is damaged.
+    Damaged,
+    /// Something else; perhaps a database as it was kept before there was a journal.
+    Otherwise,
+}
+
+impl Head {
+    /// That of a new store.
+    pub(super) fn new(journal: u64) -> Self {
+        Self {
+            journal,
+            key: Uuid::new_v4().into_bytes(),
+        }
+    }
+
+    pub(super) fn seal(&self) -> Seal {
+        Seal::new(&self.key)
+    }
+
+    /// Where the database begins.
+    pub(super) fn database_at(&self) -> u64 {
+        JOURNAL_AT + self.journal
+    }
+
+    pub(super) fn write(&self, file: &dyn StorageBackend) -> io::Result<()> {
+        self.write_as(FORMAT, file)
+    }
+
+    pub(super) fn write_as(&self, format: u64, file: &dyn StorageBackend) -> io::Result<()> {
+        let mut content = Vec::with_capacity(LENGTH);
+        content.extend(format.to_le_bytes());
+        content.extend(self.journal.to_le_bytes());
+        content.extend(self.key);
+        let seal = self.seal().of(&content);
+        file.write(0, &[&MAGIC[..], &seal, &content].concat())
+    }
+
+    /// Reads what `file` begins with.
+    pub(super) fn read(file: &dyn StorageBackend) -> io::Result<Begins> {
+        let mut head = [0; LENGTH];
+        let there = file.len()?.min(LENGTH as u64);
+        // Shorter than a usize: it is at most LENGTH.
+        file.read(0, &mut head[..there as usize])?;
+        let Some(sealed) = head.strip_prefix(MAGIC) else {
+            return Ok(Begins::Otherwise);
+        };
+        Ok(parse(sealed).unwrap_or(Begins::Damaged))
+    }
+}
+
+fn parse(sealed: &[u8]) -> Option<Begins> {
+    let (_, content) = sealed.split_at_checked(seal::LENGTH)?;
+    let (format, rest) = content.split_first_chunk()?;
+    let (journal, rest) = rest.split_first_chunk()?;
+    let (key, _) = rest.split_first_chunk()?;
+    let head = Head {
+        journal: u64::from_le_bytes(*journal),
+        key: *key,
+    };
+    head.seal().open(sealed)?;
+    Some(match u64::from_le_bytes(*format) {
+        FORMAT => Begins::Store(head),
+        other => Begins::Format(other),
+    })
+}

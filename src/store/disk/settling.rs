@@ -1,0 +1,57 @@
+use redb::Database;
+
+use super::checkpoint::Writing;
+use crate::store::rows::Rows;
+use crate::store::{Key, Stamp, Versioned};
+
+/// A checkpoint that is written a few rows at a time, between commits: nobody waits for all of it.
+#[derive(Debug)]
+pub(super) struct Settling {
+    writing: Writing,
+    /// What is still to be written, the last one first.
+    rest: Vec<(Key, Versioned)>,
+    all: usize,
+    stamp: Stamp,
+}
+
+impl Settling {
+    /// Begins a checkpoint with `rows`, as of `stamp`.
+    pub(super) fn begin(
+        database: &Database,
+        stamp: Stamp,
+        rows: &Rows,
+    ) -> Result<Self, redb::Error> {
+        let mut rest: Vec<_> = rows.cloned().collect();
+        rest.reverse();
+        Ok(Self {
+            writing: Writing::begin(database)?,
+            all: rest.len(),
+            rest,
+            stamp,
+        })
+    }
+
+    /// Writes on until `done` of `whole` is written. Whether it is complete, and can be committed.
+    pub(super) fn write(&mut self, done: u64, whole: u64) -> Result<bool, redb::Error> {
+        let left =
+            u128::from(whole.saturating_sub(done)) * self.all as u128 / u128::from(whole.max(1));
+        let left = usize::try_from(left)
+            .unwrap_or(usize::MAX)
+            .min(self.rest.len());
+        if left < self.rest.len() {
+            self.writing.write(self.rest.drain(left..).rev())?;
+        }
+        Ok(self.rest.is_empty())
+    }
+
+    /// Gives it up: nothing of it was written.
+    pub(super) fn abort(self) -> Result<(), redb::Error> {
+        self.writing.abort()
+    }
+
+    /// Writes what is left and commits it.
+    pub(super) fn finish(mut self) -> Result<(), redb::Error> {
+        self.writing.write(self.rest.drain(..).rev())?;
+        self.writing.commit(self.stamp)
+    }
+}

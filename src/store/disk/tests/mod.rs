@@ -1,0 +1,4 @@
+mod head;
+mod held;
+mod journal;
+mod upgrade;
