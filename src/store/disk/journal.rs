@@ -53,9 +53,9 @@ pub(super) enum Appended {
     TooLong,
 }
 
-/// The journal of a store whose checkpoint has this revision.
+/// What a journal holds.
 pub(super) enum Replayed {
-    /// The commits since then.
+    /// The commits since the checkpoint.
     Frames(Vec<Frame>),
     /// A commit that was acknowledged is not whole any more.
     Damaged,

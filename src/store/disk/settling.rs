@@ -4,7 +4,8 @@ use super::checkpoint::Writing;
 use crate::store::rows::Rows;
 use crate::store::{Key, Stamp, Versioned};
 
-/// A checkpoint that is written a few rows at a time, between commits: nobody waits for all of it.
+/// A checkpoint whose rows are written a few at a time, between commits: only redb's commit at its end is in
+/// one piece.
 #[derive(Debug)]
 pub(super) struct Settling {
     writing: Writing,

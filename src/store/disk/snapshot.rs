@@ -26,6 +26,11 @@ impl DiskSnapshot {
             checkpoint: Arc::new(checkpoint),
         }
     }
+
+    /// What was written to `key` since the checkpoint.
+    fn journaled(&self, key: &str) -> Option<&Versioned> {
+        self.recent.get(key).or_else(|| self.settling.get(key))
+    }
 }
 
 impl Snapshot for DiskSnapshot {
@@ -34,14 +39,14 @@ impl Snapshot for DiskSnapshot {
     }
 
     fn get(&self, key: &str) -> Result<Versioned, Fault> {
-        match self.recent.get(key).or_else(|| self.settling.get(key)) {
+        match self.journaled(key) {
             Some(versioned) => Ok(versioned.clone()),
             None => self.checkpoint.get(key),
         }
     }
 
     fn version(&self, key: &str) -> Result<u64, Fault> {
-        match self.recent.get(key).or_else(|| self.settling.get(key)) {
+        match self.journaled(key) {
             Some(versioned) => Ok(versioned.version),
             None => self.checkpoint.version(key),
         }

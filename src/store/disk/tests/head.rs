@@ -8,6 +8,12 @@ use crate::store::tests::workload::{Content, new_device, open};
 use crate::store::tests::{put, puts, with_store};
 use crate::store::{Backend, Disk, FILE_NAME, OpenError, Store, Write};
 
+/// Bytes of the head: magic, seal, format, length of the journal, key.
+const HEAD: usize = 16 + 8 + 8 + 8 + 16;
+
+/// Where the database begins in the devices of these tests.
+const DATABASE: usize = 8_192 + 64 * 1024;
+
 #[test]
 fn a_newer_format_is_refused_by_its_number() {
     let device = new_device();
@@ -36,37 +42,30 @@ fn a_newer_format_is_refused_by_its_number() {
 #[test]
 fn no_damaged_head_is_taken_for_a_sound_one() {
     let sound = new_device().content();
-    let length = (16 + 8 + 8 + 8 + 16) as usize;
-    for at in 0..length {
+    for at in 0..HEAD {
         for bit in 0..8 {
             let mut content = sound.clone();
             content[at] ^= 1 << bit;
-            let device = Device::holding(content);
-            let error = Disk::on(device.clone(), device.directory()).unwrap_err();
-            match at {
-                0..16 => assert!(matches!(error, OpenError::Foreign(_)), "{at}: {error:?}"),
-                _ => assert!(
-                    matches!(error, OpenError::Damaged { .. }),
-                    "{at}: {error:?}"
-                ),
-            }
+            is_refused(content, at < 16, at);
         }
     }
-    let database = 8_192 + 64 * 1024;
-    let within = [length, 5_000, 8_192, database, database + 1, database + 8];
-    for cut in (1..length)
-        .chain(within)
-        .chain([database + 9, database + 319])
-    {
-        let device = Device::holding(sound[..cut].to_vec());
-        let error = Disk::on(device.clone(), device.directory()).unwrap_err();
-        match cut {
-            0..15 => assert!(matches!(error, OpenError::Foreign(_)), "{cut}: {error:?}"),
-            _ => assert!(
-                matches!(error, OpenError::Damaged { .. }),
-                "{cut}: {error:?}"
-            ),
-        }
+    let within = [HEAD, 5_000, 8_192, DATABASE, DATABASE + 1, DATABASE + 8];
+    let cuts = (1..HEAD).chain(within);
+    for cut in cuts.chain([DATABASE + 9, DATABASE + 319]) {
+        is_refused(sound[..cut].to_vec(), cut < 15, cut);
+    }
+}
+
+/// Expects that a file of `content`, which was damaged `at` some byte, is refused: as foreign, or as damaged.
+fn is_refused(content: Vec<u8>, as_foreign: bool, at: usize) {
+    let device = Device::holding(content);
+    let error = Disk::on(device.clone(), device.directory()).unwrap_err();
+    match as_foreign {
+        true => assert!(matches!(error, OpenError::Foreign(_)), "{at}: {error:?}"),
+        false => assert!(
+            matches!(error, OpenError::Damaged { .. }),
+            "{at}: {error:?}"
+        ),
     }
 }
 
@@ -92,8 +91,9 @@ fn no_damaged_bit_shows_an_older_commit() {
         });
         ended.unwrap();
         for sound in [killed, device.content()] {
-            let database = 8_192 + 64 * 1024;
-            let places = (0..56).chain(4_096..4_112).chain(database..database + 320);
+            let places = (0..HEAD)
+                .chain(4_096..4_112)
+                .chain(DATABASE..DATABASE + 320);
             for (at, bit) in places.flat_map(|at| (0..8).map(move |bit| (at, bit))) {
                 let mut content = sound.clone();
                 content[at] ^= 1 << bit;
