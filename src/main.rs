@@ -10,6 +10,7 @@ use splitdim::kv::{KvClient, KvError, KvService, Observed, Writing, spawn_observ
 use splitdim::metrics::Metrics;
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
+use splitdim::serve::EventLoops;
 use splitdim::store::{Disk, Memory};
 use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
@@ -23,12 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match Settings::from_process() {
-        Ok(settings) => process::run(
-            "splitdim",
-            settings.log_format,
-            settings.threads,
-            run(settings),
-        ),
+        Ok(settings) => process::run("splitdim", settings.log_format, run(settings)),
         Err(mistakes) => process::fail("splitdim", &mistakes, EXIT_USAGE),
     }
 }
@@ -64,6 +60,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
+    let event_loops = EventLoops::start(settings.threads)?;
     let stop = readiness.until(serve::stop_signal()?);
     tracing::info!(
         address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
@@ -87,7 +84,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     };
     let app = http::app(ledger.clone(), settings.resets, edge);
     let server = async move {
-        let served = serve::run(listener, app, running, settings.limits, stop).await;
+        let served = serve::run(listener, app, &event_loops, running, settings.limits, stop).await;
         tending.abort();
         // It ends as cancelled, and lets go of the store: the writer ends when everybody has.
         let _ = tending.await;

@@ -16,18 +16,18 @@ use crate::telemetry::{self, LogFormat};
 /// Why a binary ends early: a sentence for whoever started it.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Runs `work` to its end on `threads` threads, with a log; the status to exit with.
+/// Runs `work` to its end on one thread, with a log; the status to exit with.
 pub fn run(
     program: &str,
     log_format: LogFormat,
-    threads: usize,
     work: impl Future<Output = Result<(), Failure>>,
 ) -> ExitCode {
     if let Err(mistake) = telemetry::start(log_format) {
         return fail(program, &mistake, EXIT_USAGE);
     }
     let runtime = match runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
+        // Those that serve requests beside it are the work's to start: `serve::EventLoops`.
+        .worker_threads(1)
         .enable_all()
         .build()
     {

@@ -19,7 +19,7 @@ use splitdim::kv::{
     Conflict, Entry, Kv, KvClient, KvError, KvRequest, KvResponse, KvService, Listed, Put, Range,
     Stamp, spawn_embedded,
 };
-use splitdim::serve::{self, Limits};
+use splitdim::serve::{self, EventLoops, Limits};
 use splitdim::store::Memory;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -460,7 +460,10 @@ async fn server() -> SocketAddr {
         grace_period: Duration::ZERO,
     };
     let app = splitdim::kvstore::app(store(), None, splitdim::web::Edge::default());
-    tokio::spawn(serve::run(listener, app, Tracker::new(), limits, pending()));
+    tokio::spawn(async move {
+        let here = EventLoops::current();
+        serve::run(listener, app, &here, Tracker::new(), limits, pending()).await
+    });
     address
 }
 

@@ -9,6 +9,7 @@ use splitdim::kv::{Observed, spawn_observed};
 use splitdim::kvstore::{HttpFaults, app, backup};
 use splitdim::metrics::Metrics;
 use splitdim::process::{self, Failure};
+use splitdim::serve::EventLoops;
 use splitdim::store::{Disk, Memory};
 use splitdim::telemetry::LogFormat;
 use splitdim::web::{Edge, Readiness};
@@ -19,14 +20,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     match Task::from_process() {
-        Ok(Task::Serve(settings)) => process::run(
-            "kvstore",
-            settings.log_format,
-            settings.threads,
-            run(settings),
-        ),
+        Ok(Task::Serve(settings)) => process::run("kvstore", settings.log_format, run(settings)),
         Ok(Task::Command(command)) => {
-            process::run("kvstore", LogFormat::Text, 1, backup::run(command))
+            process::run("kvstore", LogFormat::Text, backup::run(command))
         }
         Err(mistakes) => process::fail("kvstore", &mistakes, EXIT_USAGE),
     }
@@ -54,6 +50,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     };
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
+    let event_loops = EventLoops::start(settings.threads)?;
     let readiness = Readiness::at_once();
     let stop = readiness.until(serve::stop_signal()?);
     let faults = settings.fault_injection.then(HttpFaults::new);
@@ -78,6 +75,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     let server = serve::run(
         listener,
         app(store, faults, edge),
+        &event_loops,
         Tracker::new(),
         settings.limits,
         stop,

@@ -88,7 +88,6 @@ pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, 
 }
 
 /// The number of threads that `wish` means: 0 leaves it to us, and is as many as there are cores.
-/// With batches two threads serve 1.2 times as much as one on two cores shared with the load.
 pub(super) fn threads(wish: usize) -> usize {
     match wish {
         0 => thread::available_parallelism().map_or(1, usize::from),

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{self, JoinHandle};
 use tower::{ServiceExt, service_fn};
 
 use super::{Conflict, KvError, KvRequest, KvResponse, KvService, Range, Stamp};
 use crate::metrics::{CommitMetrics, Conflicts};
-use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError};
+use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError, Writer};
 
 /// The store of this process as a service.
 #[must_use]
@@ -16,7 +17,7 @@ pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
 /// How the writing of a store in this process ended.
 pub type Writing = JoinHandle<Result<(), Fault>>;
 
-/// A store over `backend`, as a service, with its writer at work on a task of its own.
+/// A store over `backend`, as a service, with its writer at work.
 pub fn spawn_embedded<B: Backend>(backend: B) -> (KvService, Writing) {
     spawn_observed(backend, Observed::default())
 }
@@ -38,7 +39,19 @@ pub fn spawn_observed<B: Backend>(backend: B, observed: Observed) -> (KvService,
         Some(commits) => writer.observed(commits),
         None => writer,
     };
-    (counted(store, conflicts), task::spawn(writer.run()))
+    (counted(store, conflicts), spawn_writer(writer))
+}
+
+/// Has `writer` at work. Where it waits for a device, it has a thread of its own, if this runtime is
+/// one of several threads, and not one that a test drives alone.
+fn spawn_writer<B: Backend>(writer: Writer<B>) -> Writing {
+    let runtime = Handle::current();
+    match runtime.runtime_flavor() {
+        RuntimeFlavor::MultiThread if B::WAITS => {
+            task::spawn_blocking(move || runtime.block_on(writer.run()))
+        }
+        _ => task::spawn(writer.run()),
+    }
 }
 
 /// `store` as a service, whose refusals `conflicts` count, if they are counted.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The open connections, and when each was last of use.
+/// The open connections, which event loop each is on, and when it was last of use.
 #[derive(Debug)]
 pub(super) struct Activities {
     begun: Instant,
@@ -16,15 +16,26 @@ pub(super) struct Activities {
     closed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
     next: u64,
     connections: HashMap<u64, Arc<Activity>>,
+    /// How many are on each event loop.
+    loads: Vec<usize>,
+}
+
+/// A connection's place among those that are open, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    activities: Arc<Activities>,
+    activity: Arc<Activity>,
+    key: u64,
+    event_loop: usize,
 }
 
 /// What is known of one connection outside of it.
 #[derive(Debug)]
-pub(super) struct Activity {
+struct Activity {
     /// When something was written last, or a request began (or it was opened), in milliseconds
     /// since `begun`.
     last_used: AtomicU64,
@@ -33,41 +44,39 @@ pub(super) struct Activity {
     waker: Mutex<Option<Waker>>,
 }
 
-impl Default for Activities {
-    fn default() -> Self {
-        Self {
-            begun: Instant::now(),
-            open: Mutex::default(),
-            closed: Notify::new(),
-        }
-    }
-}
-
 impl Activities {
+    /// None yet, on `event_loops` event loops.
+    pub(super) fn on(event_loops: usize) -> Arc<Self> {
+        Arc::new(Self {
+            begun: Instant::now(),
+            open: Mutex::new(Open {
+                next: 0,
+                connections: HashMap::new(),
+                loads: vec![0; event_loops],
+            }),
+            closed: Notify::new(),
+        })
+    }
+
     /// How many connections are open.
     pub(super) fn len(&self) -> usize {
         self.lock().connections.len()
     }
 
-    /// Adds a connection, under a key for [`remove`](Self::remove).
-    pub(super) fn add(&self) -> (u64, Arc<Activity>) {
+    /// Adds a connection, on the event loop that has the fewest.
+    pub(super) fn add(self: &Arc<Self>) -> Place {
         let activity = Arc::new(Activity {
             last_used: AtomicU64::new(self.now()),
             cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
         let mut open = self.lock();
-        let key = open.next;
-        open.next += 1;
-        open.connections.insert(key, Arc::clone(&activity));
-        (key, activity)
-    }
-
-    pub(super) fn remove(&self, key: u64) {
-        let mut open = self.lock();
-        open.connections.remove(&key);
-        if open.connections.is_empty() {
-            self.closed.notify_waiters();
+        let (key, event_loop) = open.add(Arc::clone(&activity));
+        Place {
+            activities: Arc::clone(self),
+            activity,
+            key,
+            event_loop,
         }
     }
 
@@ -96,16 +105,6 @@ impl Activities {
         }
     }
 
-    /// Notes that the connection was of use just now.
-    pub(super) fn touch(&self, activity: &Activity) {
-        activity.last_used.store(self.now(), Ordering::Relaxed);
-    }
-
-    /// When `activity` has been idle for `timeout`.
-    pub(super) fn idle_at(&self, activity: &Activity, timeout: Duration) -> Instant {
-        self.begun + Duration::from_millis(activity.last_used.load(Ordering::Relaxed)) + timeout
-    }
-
     fn now(&self) -> u64 {
         // Milliseconds of 584 million years.
         self.begun.elapsed().as_millis() as u64
@@ -117,13 +116,69 @@ impl Activities {
     }
 }
 
-impl Activity {
+impl Open {
+    fn add(&mut self, activity: Arc<Activity>) -> (u64, usize) {
+        let key = self.next;
+        self.next += 1;
+        self.connections.insert(key, activity);
+        let least = (0..self.loads.len()).min_by_key(|&event_loop| self.loads[event_loop]);
+        let event_loop = least.unwrap_or_default();
+        self.loads[event_loop] += 1;
+        (key, event_loop)
+    }
+
+    fn remove(&mut self, place: &Place) {
+        self.connections.remove(&place.key);
+        self.loads[place.event_loop] -= 1;
+    }
+}
+
+impl Place {
+    /// The index of the event loop that it is on.
+    pub(super) fn event_loop(&self) -> usize {
+        self.event_loop
+    }
+
+    /// Notes that the connection was of use just now.
+    pub(super) fn touch(&self) {
+        self.activity
+            .last_used
+            .store(self.activities.now(), Ordering::Relaxed);
+    }
+
+    /// When the connection has been idle for `timeout`.
+    pub(super) fn idle_at(&self, timeout: Duration) -> Instant {
+        let last_used = self.activity.last_used.load(Ordering::Relaxed);
+        self.activities.begun + Duration::from_millis(last_used) + timeout
+    }
+
+    /// Whether the connection must end, for its place is needed.
     pub(super) fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
+        self.activity.is_cut()
     }
 
     /// Sees to it that `waker` is woken when the connection is cut.
     pub(super) fn watch(&self, waker: &Waker) {
+        self.activity.watch(waker);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.activities.lock();
+        open.remove(self);
+        if open.connections.is_empty() {
+            self.activities.closed.notify_waiters();
+        }
+    }
+}
+
+impl Activity {
+    fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    fn watch(&self, waker: &Waker) {
         let mut watching = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if !watching
             .as_ref()

@@ -1,6 +1,5 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::activity::{Activities, Activity};
+use super::activity::Place;
 
 /// A connection that ends with an error when nothing was written on it for too long, or when its
 /// place is needed. Of what clients *send*, only the beginning of a request counts: the rest can be
@@ -16,9 +15,7 @@ use super::activity::{Activities, Activity};
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    activities: Arc<Activities>,
-    activity: Arc<Activity>,
-    key: u64,
+    place: Place,
     timeout: Duration,
     /// Whether nothing was read since the last write: what is read next begins a request.
     answered: bool,
@@ -28,13 +25,10 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, activities: Arc<Activities>, timeout: Duration) -> Self {
-        let (key, activity) = activities.add();
+    pub(super) fn new(stream: TcpStream, place: Place, timeout: Duration) -> Self {
         Self {
             stream,
-            activities,
-            activity,
-            key,
+            place,
             timeout,
             answered: true,
             timer: Box::pin(sleep(timeout)),
@@ -43,7 +37,7 @@ impl Connection {
 
     /// An error if this connection was cut.
     fn uncut(&self) -> io::Result<()> {
-        match self.activity.is_cut() {
+        match self.place.is_cut() {
             false => Ok(()),
             true => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
@@ -55,10 +49,10 @@ impl Connection {
     /// An error if this connection, which has nothing to do, must end; else sees to it that the task is
     /// woken when it must.
     fn wait(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
-        self.activity.watch(cx.waker());
+        self.place.watch(cx.waker());
         self.uncut()?;
         while self.timer.as_mut().poll(cx).is_ready() {
-            let idle_at = self.activities.idle_at(&self.activity, self.timeout);
+            let idle_at = self.place.idle_at(self.timeout);
             if idle_at <= Instant::now() {
                 return Err(io::Error::new(
                     io::ErrorKind::TimedOut,
@@ -78,7 +72,7 @@ impl Connection {
         match result {
             Poll::Ready(Ok(1..)) => {
                 self.answered = true;
-                self.activities.touch(&self.activity);
+                self.place.touch();
             }
             Poll::Ready(_) => {}
             Poll::Pending => self.wait(cx)?,
@@ -89,14 +83,8 @@ impl Connection {
     /// The first bytes of a request count, so that it is not cut just because it came late.
     fn read(&mut self) {
         if std::mem::take(&mut self.answered) {
-            self.activities.touch(&self.activity);
+            self.place.touch();
         }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.activities.remove(self.key);
     }
 }
 

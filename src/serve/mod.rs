@@ -1,13 +1,15 @@
 //! Serves until it is told to stop, then finishes what runs.
 
+mod acceptor;
 mod activity;
+mod arrivals;
 mod connection;
-mod listener;
+mod event_loops;
 mod stop;
 mod until_written;
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,14 +20,17 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
 use resilient::detach::Tracker;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tower::make::Shared;
 use tower::util::MapResponseLayer;
 use tower::{Layer, Service};
 
+use acceptor::{Acceptor, Entrance};
 use activity::Activities;
-use listener::{Door, Listener};
+use arrivals::Arrivals;
+pub use event_loops::EventLoops;
 pub use stop::stop_signal;
 pub use until_written::until_written;
 
@@ -65,8 +70,8 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Serves `app` on `listener` until `stop` ends, then finishes what runs: requests that were sent on
-/// open connections, and the work that `running` counts.
+/// Serves `app` on `listener` by `event_loops` until `stop` ends, then finishes what runs: requests
+/// that were sent on open connections, and the work that `running` counts.
 ///
 /// After the stop, answers ask clients to close their connections, and for up to a second new ones
 /// are still served: so nobody's request meets a connection that is just being closed. Then the
@@ -79,6 +84,7 @@ pub enum ServeError {
 pub async fn run<App>(
     listener: TcpListener,
     app: App,
+    event_loops: &EventLoops,
     running: Tracker,
     limits: Limits,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -87,33 +93,38 @@ where
     App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
     App: Clone + Send + 'static,
 {
-    let activities = Arc::new(Activities::default());
     let leaving = Arc::new(AtomicBool::new(false));
-    let stopped = Arc::new(Notify::new());
+    let stopped = Notify::new();
 
     let app = say_farewell(Arc::clone(&leaving)).layer(app);
-    let door = Arc::new(Door::default());
-    let listener = Listener::new(listener, Arc::clone(&door), limits, Arc::clone(&activities));
-    let farewell = {
-        let (activities, stopped) = (Arc::clone(&activities), Arc::clone(&stopped));
-        async move {
-            stop.await;
-            leaving.store(true, Ordering::Relaxed);
-            tracing::info!(
-                connections = activities.len(),
-                grace_period_s = limits.grace_period.as_secs(),
-                "stopping: finishing what runs"
-            );
-            stopped.notify_one();
-            let _ = timeout(FAREWELL, activities.none_left()).await;
-            door.close().await;
-            let _ = timeout(LAST_CALL, activities.none_left()).await;
-        }
-    };
+    let Serving {
+        mut acceptor,
+        activities,
+        open,
+        servers,
+    } = serve(listener, app, event_loops, limits)?;
     let finished = async {
-        axum::serve(listener, Shared::new(app))
-            .with_graceful_shutdown(farewell)
-            .await?;
+        tokio::select! {
+            never = acceptor.accept() => match never {},
+            () = stop => {}
+        }
+        leaving.store(true, Ordering::Relaxed);
+        tracing::info!(
+            connections = activities.len(),
+            grace_period_s = limits.grace_period.as_secs(),
+            "stopping: finishing what runs"
+        );
+        stopped.notify_one();
+        tokio::select! {
+            never = acceptor.accept() => match never {},
+            _ = timeout(FAREWELL, activities.none_left()) => {}
+        }
+        acceptor.close();
+        let _ = timeout(LAST_CALL, activities.none_left()).await;
+        drop(open);
+        for server in servers {
+            server.await.map_err(io::Error::other)??;
+        }
         running.close_and_wait().await;
         Ok(())
     };
@@ -135,10 +146,59 @@ where
     App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
     App: Clone + Send + 'static,
 {
-    let listener = Listener::new(listener, Arc::default(), limits, Arc::default());
-    if let Err(error) = axum::serve(listener, Shared::new(app)).await {
-        tracing::error!(%error, "a listener has ended");
+    match serve(listener, app, &EventLoops::current(), limits) {
+        Ok(mut serving) => match serving.acceptor.accept().await {},
+        Err(error) => tracing::error!(%error, "a listener cannot be served"),
     }
+}
+
+/// A server for each event loop, and who gives them connections.
+struct Serving {
+    acceptor: Acceptor,
+    activities: Arc<Activities>,
+    /// When it is dropped, the servers shut down gracefully.
+    open: watch::Sender<()>,
+    servers: Vec<JoinHandle<io::Result<()>>>,
+}
+
+fn serve<App>(
+    listener: TcpListener,
+    app: App,
+    event_loops: &EventLoops,
+    limits: Limits,
+) -> io::Result<Serving>
+where
+    App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
+    App: Clone + Send + 'static,
+{
+    let local = listener.local_addr()?;
+    let (open, is_open) = watch::channel(());
+    let mut entrances = Vec::new();
+    let servers = event_loops.spawn(|| {
+        let (entrance, queue) = mpsc::unbounded_channel();
+        entrances.push(entrance);
+        let arrivals = Arrivals {
+            queue,
+            idle_timeout: limits.idle_timeout,
+            local,
+        };
+        let mut is_open = is_open.clone();
+        axum::serve(arrivals, Shared::new(app.clone()))
+            .with_graceful_shutdown(async move { while is_open.changed().await.is_ok() {} })
+            .into_future()
+    });
+    let activities = Activities::on(entrances.len());
+    let entrance = Entrance {
+        activities: Arc::clone(&activities),
+        max_connections: limits.max_connections,
+        event_loops: entrances,
+    };
+    Ok(Serving {
+        acceptor: Acceptor { listener, entrance },
+        activities,
+        open,
+        servers,
+    })
 }
 
 type Answer = Response<Body>;

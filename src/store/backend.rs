@@ -49,8 +49,8 @@ pub trait Backend: Send + 'static {
     /// A commit as it is read.
     type Snapshot: Snapshot;
 
-    /// Whether [`commit`](Self::commit) waits for a device, so that other tasks should be moved to
-    /// another thread meanwhile.
+    /// Whether [`commit`](Self::commit) waits for a device, so that the writer should have a thread
+    /// of its own.
     const WAITS: bool;
 
     /// Tells `commits` of syncs from now on, if it makes any.

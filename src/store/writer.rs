@@ -1,6 +1,5 @@
 use std::sync::Arc;
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task;
 use tokio::time::Instant;
@@ -70,11 +69,7 @@ impl<B: Backend> Writer<B> {
         let mut batch = Vec::with_capacity(BATCH);
         while self.queue.recv_many(&mut batch, BATCH).await > 0 {
             self.gather(&mut batch).await;
-            if B::WAITS {
-                wait_for_device(|| self.write(&mut batch))
-            } else {
-                self.write(&mut batch)
-            }?;
+            self.write(&mut batch)?;
         }
         Ok(())
     }
@@ -159,12 +154,3 @@ type Answer = (
     oneshot::Sender<Result<Stamp, WriteError>>,
     Result<Stamp, Refusal>,
 );
-
-/// Runs `work`, which waits for a device, while another thread goes on with the other tasks, if
-/// this runtime can have another one.
-fn wait_for_device<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::CurrentThread => work(),
-        _ => task::block_in_place(work),
-    }
-}
