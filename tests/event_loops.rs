@@ -76,8 +76,10 @@ async fn a_server_of_many_threads_stops_when_it_is_told() {
 
 /// Three event loops that answer with the name of the thread that serves.
 async fn server_that_tells_its_thread() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
     let limits = Limits {
         idle_timeout: Duration::from_secs(60),
         max_connections: 100,
@@ -85,7 +87,7 @@ async fn server_that_tells_its_thread() -> SocketAddr {
     };
     let app = Router::new().route("/", route(async || format!("{:?}", thread::current().id())));
     tokio::spawn(async move {
-        let event_loops = EventLoops::start(THREADS).unwrap();
+        let event_loops = EventLoops::start(THREADS).expect("there is room for a few threads");
         let running = Tracker::new();
         serve::run(listener, app, &event_loops, running, limits, pending()).await
     });
@@ -93,12 +95,12 @@ async fn server_that_tells_its_thread() -> SocketAddr {
 }
 
 async fn connect(address: SocketAddr) -> Connection {
-    Connection::open(address).await.unwrap()
+    Connection::open(address).await.expect("the server listens")
 }
 
 async fn thread_of(connection: &mut Connection) -> String {
-    let answer = connection.call(&get("/")).await.unwrap();
-    String::from_utf8(answer.into_body().to_vec()).unwrap()
+    let answer = connection.call(&get("/")).await.expect("it is served");
+    String::from_utf8(answer.into_body().to_vec()).expect("the name of a thread is text")
 }
 
 /// How many of `threads` are the same, for each.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Entry, Fault, Key, Put, Snapshot, Stamp, Versioned};
+use super::{Entry, Fault, Key, Put, Range, Snapshot, Stamp, Versioned};
 
 /// A write to the store: all of it happens, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum Write {
 /// Why a write was not made. Nothing was changed by it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Keys have other versions by now: all of those, and what they hold (`""` and 0 for none).
+    /// Keys have other versions by now: all of those, sorted, and what they hold (`""` and 0 for none).
     #[error("keys have other versions by now: {}", .0.len())]
     Version(Vec<Entry>),
     /// The store was reset since the versions were read.
@@ -86,7 +86,7 @@ impl<S: Snapshot> Draft<S> {
         if let Err(refusal) = self.accepts(epoch) {
             return Ok(Err(refusal));
         }
-        let moved = self.moved(puts)?;
+        let moved = self.moved(&in_order)?;
         if !moved.is_empty() {
             return Ok(Err(Refusal::Version(moved)));
         }
@@ -125,13 +125,18 @@ impl<S: Snapshot> Draft<S> {
         }
     }
 
-    /// What has moved since the versions of `puts` were read.
-    fn moved(&self, puts: &[Put]) -> Result<Vec<Entry>, Fault> {
+    /// What has moved since the versions of `puts` were read, which are sorted by key.
+    fn moved(&self, puts: &[&Put]) -> Result<Vec<Entry>, Fault> {
         let mut moved = Vec::new();
-        for put in puts {
+        let mut gap = None;
+        for (at, put) in puts.iter().enumerate() {
             let changed = self.changes.rows.get(&put.key);
+            let next_is_new = puts.get(at + 1).is_some_and(|next| next.version == 0);
             let version = match changed {
                 Some(changed) => changed.version,
+                None if put.version == 0 && next_is_new => {
+                    self.version_of_new(&put.key, next_is_new, &mut gap)?
+                }
                 None => self.base.version(&put.key)?,
             };
             if version != put.version {
@@ -147,6 +152,49 @@ impl<S: Snapshot> Draft<S> {
             }
         }
         Ok(moved)
+    }
+
+    /// The version of `key`, which is probably not there. Keys that are made one after the other, as those
+    /// of records are, lie in one `gap` of the store: it is looked up once for all.
+    fn version_of_new(
+        &self,
+        key: &Key,
+        next_is_new: bool,
+        gap: &mut Option<Gap>,
+    ) -> Result<u64, Fault> {
+        if gap.as_ref().is_some_and(|gap| gap.reaches(key)) {
+            return Ok(0);
+        }
+        if !next_is_new {
+            return self.base.version(key);
+        }
+        let next = self.base.list(&Range {
+            start: Arc::clone(key),
+            limit: Some(1),
+            ..Range::default()
+        })?;
+        match next.into_iter().next() {
+            Some(entry) if entry.key == *key => Ok(entry.version),
+            next => {
+                *gap = Some(Gap {
+                    end: next.map(|entry| entry.key),
+                });
+                Ok(0)
+            }
+        }
+    }
+}
+
+/// A range of keys that are not there, which begins at the last one that was looked up.
+struct Gap {
+    /// The first key after it that is there.
+    end: Option<Key>,
+}
+
+impl Gap {
+    /// Whether a later `key` is in it.
+    fn reaches(&self, key: &Key) -> bool {
+        self.end.as_ref().is_none_or(|end| key < end)
     }
 }
 

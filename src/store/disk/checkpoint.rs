@@ -1,80 +1,21 @@
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use redb::{
-    Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, WriteTransaction,
-};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError};
 
 use super::fault;
-use crate::store::{Entry, Fault, Key, Range, Stamp, Versioned};
-
-/// Key → version and value.
-const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
-
-/// `epoch` and `revision`.
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+use super::merged::Merged;
+use super::runs::{self, RUNS, Run};
+use super::tables::{META, ROWS, ROWS_ALONE, there};
+use crate::store::{Entry, Fault, Range, Stamp, Versioned};
 
 /// What the database holds: everything up to some commit. While this is held, redb keeps its pages.
 #[derive(Debug)]
 pub(super) struct Checkpoint {
     stamp: Stamp,
     rows: ReadOnlyTable<&'static str, (u64, &'static str)>,
+    /// `None` where all rows are by themselves.
+    runs: Option<ReadOnlyTable<&'static str, Run<'static>>>,
     path: PathBuf,
-}
-
-/// A checkpoint that is being written, on top of the last one. Nothing of it counts before it is
-/// committed.
-pub(super) struct Writing(WriteTransaction);
-
-impl Writing {
-    pub(super) fn begin(database: &Database) -> Result<Self, redb::Error> {
-        let mut transaction = database.begin_write()?;
-        transaction.set_durability(Durability::Immediate)?;
-        // With one sync less, a checkpoint whose pages turn out to be damaged after a kill cannot be
-        // told from one that was not finished, and redb goes back to the one before it: what was
-        // acknowledged would be gone, and nobody would know.
-        transaction.set_two_phase_commit(true);
-        Ok(Self(transaction))
-    }
-
-    /// Forgets all rows.
-    pub(super) fn reset(&self) -> Result<(), redb::Error> {
-        self.0.delete_table(ROWS)?;
-        Ok(())
-    }
-
-    /// Writes `rows` over what is there.
-    pub(super) fn write(
-        &self,
-        rows: impl Iterator<Item = (Key, Versioned)>,
-    ) -> Result<(), redb::Error> {
-        let mut table = self.0.open_table(ROWS)?;
-        for (key, Versioned { value, version }) in rows {
-            table.insert(&*key, (version, &*value))?;
-        }
-        Ok(())
-    }
-
-    pub(super) fn abort(self) -> Result<(), redb::Error> {
-        Ok(self.0.abort()?)
-    }
-
-    /// Makes it the last checkpoint, as of `stamp`.
-    pub(super) fn commit(self, stamp: Stamp) -> Result<(), redb::Error> {
-        {
-            let mut meta = self.0.open_table(META)?;
-            meta.insert("epoch", stamp.epoch)?;
-            meta.insert("revision", stamp.revision)?;
-        }
-        Ok(self.0.commit()?)
-    }
-}
-
-impl fmt::Debug for Writing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writing").finish_non_exhaustive()
-    }
 }
 
 /// The format that the tables of `database` name, as they did before there was a journal.
@@ -95,7 +36,11 @@ impl Checkpoint {
                 epoch: number("epoch")?,
                 revision: number("revision")?,
             },
-            rows: transaction.open_table(ROWS)?,
+            rows: match there(transaction.open_table(ROWS))? {
+                Some(rows) => rows,
+                None => transaction.open_table(ROWS_ALONE)?,
+            },
+            runs: there(transaction.open_table(RUNS))?,
             path: path.to_owned(),
         })
     }
@@ -106,18 +51,33 @@ impl Checkpoint {
 
     pub(super) fn get(&self, key: &str) -> Result<Versioned, Fault> {
         let row = self.rows.get(key).map_err(|error| self.fault(error))?;
-        Ok(row.map_or_else(Versioned::default, |row| {
+        if let Some(row) = row {
             let (version, value) = row.value();
-            Versioned {
+            return Ok(Versioned {
                 value: value.into(),
                 version,
-            }
-        }))
+            });
+        }
+        Ok(self.in_run(key)?.unwrap_or_default())
     }
 
     pub(super) fn version(&self, key: &str) -> Result<u64, Fault> {
         let row = self.rows.get(key).map_err(|error| self.fault(error))?;
-        Ok(row.map_or(0, |row| row.value().0))
+        if let Some(row) = row {
+            return Ok(row.value().0);
+        }
+        Ok(self.in_run(key)?.map_or(0, |row| row.version))
+    }
+
+    fn in_run(&self, key: &str) -> Result<Option<Versioned>, Fault> {
+        let Some(runs) = &self.runs else {
+            return Ok(None);
+        };
+        let value = runs::get(runs, key).map_err(|error| self.fault(error))?;
+        Ok(value.map(|value| Versioned {
+            value,
+            version: runs::VERSION,
+        }))
     }
 
     /// The entries of `range`, its limit aside.
@@ -127,7 +87,7 @@ impl Checkpoint {
     ) -> Result<impl Iterator<Item = Result<Entry, Fault>> + 'a, Fault> {
         let rows =
             ReadableTable::range(&self.rows, range.first()..).map_err(|error| self.fault(error))?;
-        let entries = rows.map(|row| {
+        let rows = rows.map(|row| {
             let (key, row) = row.map_err(|error| self.fault(error))?;
             let (version, value) = row.value();
             Ok(Entry {
@@ -136,7 +96,21 @@ impl Checkpoint {
                 version,
             })
         });
-        Ok(entries.take_while(|entry| {
+        let in_runs = self
+            .runs
+            .as_ref()
+            .map(|runs| runs::from(runs, range.first()));
+        let in_runs = in_runs.transpose().map_err(|error| self.fault(error))?;
+        let in_runs = in_runs.into_iter().flatten().map(|row| {
+            let (key, value) = row.map_err(|error| self.fault(error))?;
+            let version = runs::VERSION;
+            Ok(Entry {
+                key,
+                value,
+                version,
+            })
+        });
+        Ok(Merged::new(rows, in_runs).take_while(|entry| {
             entry
                 .as_ref()
                 .map_or(true, |entry: &Entry| entry.key.starts_with(&*range.prefix))

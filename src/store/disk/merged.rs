@@ -10,7 +10,7 @@ pub(super) struct Merged<N: Iterator, O: Iterator> {
 
 impl<N, O> Merged<N, O>
 where
-    N: Iterator<Item = Entry>,
+    N: Iterator<Item = Result<Entry, Fault>>,
     O: Iterator<Item = Result<Entry, Fault>>,
 {
     pub(super) fn new(newer: N, older: O) -> Self {
@@ -23,7 +23,7 @@ where
 
 impl<N, O> Iterator for Merged<N, O>
 where
-    N: Iterator<Item = Entry>,
+    N: Iterator<Item = Result<Entry, Fault>>,
     O: Iterator<Item = Result<Entry, Fault>>,
 {
     type Item = Result<Entry, Fault>;
@@ -31,12 +31,14 @@ where
     fn next(&mut self) -> Option<Self::Item> {
         match (self.newer.peek(), self.older.peek()) {
             (_, Some(Err(_))) | (None, _) => return self.older.next(),
-            (Some(newer), Some(Ok(older))) if older.key < newer.key => return self.older.next(),
-            (Some(newer), Some(Ok(older))) if older.key == newer.key => {
+            (Some(Ok(newer)), Some(Ok(older))) if older.key < newer.key => {
+                return self.older.next();
+            }
+            (Some(Ok(newer)), Some(Ok(older))) if older.key == newer.key => {
                 self.older.next();
             }
             (Some(_), _) => {}
         }
-        self.newer.next().map(Ok)
+        self.newer.next()
     }
 }

@@ -3,6 +3,8 @@
 
 mod before_reset;
 mod checkpoint;
+mod create;
+mod file;
 mod frame;
 mod head;
 mod held;
@@ -10,13 +12,16 @@ mod journal;
 mod merged;
 mod open;
 mod part;
+mod runs;
 mod seal;
 mod settling;
 mod snapshot;
 mod syncs;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod writing;
 
 use std::fs::File;
 use std::io;
@@ -30,11 +35,12 @@ use super::state::Changes;
 use super::{Backend, Fault, Newest, Snapshot};
 
 use crate::metrics::CommitMetrics;
-use checkpoint::{Checkpoint, Writing};
+use checkpoint::Checkpoint;
 use journal::{Appended, Journal};
 use settling::Settling;
 use snapshot::DiskSnapshot;
 use syncs::Syncs;
+use writing::Writing;
 
 /// The file that holds the store, in the data directory; named when it was a redb file and nothing else.
 pub const FILE_NAME: &str = "store.redb";

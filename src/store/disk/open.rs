@@ -1,31 +1,28 @@
 //! What stands between a directory and a store in it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::backends::FileBackend;
-use redb::{Database, StorageBackend};
+use redb::Database;
+#[cfg(test)]
+use redb::StorageBackend;
 
-use super::checkpoint::{Checkpoint, Writing};
+use super::checkpoint::Checkpoint;
+use super::create::create;
+use super::file::{damaged, file, io_error, unsound, verified, write_error};
 use super::frame::Frame;
 use super::head::{Begins, FORMAT, Head};
 use super::held::Held;
 use super::journal::{Journal, Replayed};
 use super::part::Part;
+use super::writing::Writing;
 use super::{Disk, DiskSnapshot, FILE_NAME, Storage, upgrade};
-use crate::store::{Key, Newest, OpenError, Stamp, Versioned, epoch};
+use crate::store::{Newest, OpenError, Stamp, epoch};
 
 /// Whoever holds its lock has the directory.
 const LOCK_NAME: &str = "store.lock";
-
-/// Bytes of a new store's journal. With a longer one, more writes of the same key become one in the
-/// database; what is in it is in memory besides, and read whenever the store is opened.
-const JOURNAL: u64 = 2 << 20;
-
-/// Pages that redb keeps in memory, in bytes; the operating system caches the file besides.
-const CACHE: usize = 8 << 20;
 
 impl Disk {
     /// Opens the store in `directory`, or makes an empty one where there is none.
@@ -131,7 +128,7 @@ impl Disk {
         backend: impl StorageBackend,
         journal: u64,
     ) -> Result<(), redb::Error> {
-        fill(
+        super::create::fill(
             Arc::new(backend),
             journal,
             Stamp::default(),
@@ -149,29 +146,6 @@ fn take_up(database: &Database, frames: Vec<Frame>, stamp: Stamp) -> Result<(), 
     writing.commit(stamp)
 }
 
-/// Opens the database in `held`, if it is one and whole. Nothing is written before it is released.
-pub(super) fn verified<B: StorageBackend>(held: &Held<B>) -> Result<Database, redb::Error> {
-    Ok(builder()
-        .set_check_integrity_on_open(true)
-        .create_with_backend(held.clone())?)
-}
-
-fn builder() -> redb::Builder {
-    let mut builder = Database::builder();
-    builder.set_cache_size(CACHE);
-    builder
-}
-
-/// The file at `path`, to read and to write.
-pub(super) fn file(path: &Path) -> Result<FileBackend, OpenError> {
-    let file = File::options()
-        .read(true)
-        .write(true)
-        .open(path)
-        .map_err(io_error("open", path))?;
-    FileBackend::new(file).map_err(|error| open_error(path, error))
-}
-
 /// Takes the directory for this process.
 fn lock(directory: &Path) -> Result<File, OpenError> {
     let path = directory.join(LOCK_NAME);
@@ -185,103 +159,5 @@ fn lock(directory: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse(directory.to_owned())),
         Err(TryLockError::Error(error)) => Err(io_error("lock", &path)(error)),
-    }
-}
-
-/// Makes a store of `rows`. It gets its name when it is complete, so that a half-made one (the disk
-/// was full, the power failed) is never taken for a ledger of nobody.
-pub(super) fn create(
-    directory: &Path,
-    path: &Path,
-    stamp: Stamp,
-    rows: impl Iterator<Item = (Key, Versioned)>,
-) -> Result<(), OpenError> {
-    let unfinished = path.with_extension("unfinished");
-    let backend = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(&unfinished)
-        .map_err(io_error("make", &unfinished))?;
-    let filled = FileBackend::new(backend)
-        .map_err(redb::Error::from)
-        .and_then(|file| fill(Arc::new(file), JOURNAL, stamp, rows));
-    if filled.is_err() {
-        // Where the disk is full, half a store must not take the room of the one that is there.
-        let _ = fs::remove_file(&unfinished);
-    }
-    filled.map_err(|error| open_error(&unfinished, error))?;
-    fs::rename(&unfinished, path).map_err(io_error("make", path))?;
-    super::sync_directory(directory).map_err(io_error("sync", directory))
-}
-
-fn fill(
-    file: Storage,
-    journal: u64,
-    stamp: Stamp,
-    rows: impl Iterator<Item = (Key, Versioned)>,
-) -> Result<(), redb::Error> {
-    let head = Head::new(journal);
-    file.set_len(head.database_at())?;
-    head.write(&*file)?;
-    Journal::create(&*file, &head, stamp.revision)?;
-    // Its sync takes the head and the journal along: they are in the same file.
-    let database = builder().create_with_backend(Part::new(file, head.database_at()))?;
-    let writing = Writing::begin(&database)?;
-    writing.write(rows)?;
-    writing.commit(stamp)?;
-    Ok(database.close()?)
-}
-
-fn damaged(path: &Path, reason: &str) -> OpenError {
-    OpenError::Damaged {
-        path: path.to_owned(),
-        reason: reason.into(),
-    }
-}
-
-/// What is wrong with the database of a file that has proven to be ours.
-fn unsound(path: &Path, error: redb::Error) -> OpenError {
-    match open_error(path, error) {
-        OpenError::Foreign(_) => damaged(path, "its database is not whole"),
-        OpenError::Io { source, .. } if source.kind() == ErrorKind::UnexpectedEof => {
-            damaged(path, "it was cut off")
-        }
-        other => other,
-    }
-}
-
-fn write_error(path: &Path, error: redb::Error) -> OpenError {
-    match error {
-        redb::Error::Io(source) => io_error("write", path)(source),
-        other => open_error(path, other),
-    }
-}
-
-pub(super) fn open_error(path: &Path, error: impl Into<redb::Error>) -> OpenError {
-    match error.into() {
-        redb::Error::DatabaseAlreadyOpen => OpenError::InUse(path.to_owned()),
-        redb::Error::Io(error) if error.kind() == ErrorKind::InvalidData => {
-            OpenError::Foreign(path.to_owned())
-        }
-        redb::Error::Io(source) => OpenError::Io {
-            action: "open",
-            path: path.to_owned(),
-            source,
-        },
-        redb::Error::TableTypeMismatch { .. } | redb::Error::TableDoesNotExist(_) => {
-            OpenError::Foreign(path.to_owned())
-        }
-        other => damaged(path, &other.to_string()),
-    }
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
-    let path = path.to_owned();
-    move |source| OpenError::Io {
-        action,
-        path,
-        source,
     }
 }

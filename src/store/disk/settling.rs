@@ -1,8 +1,9 @@
 use redb::Database;
 
-use super::checkpoint::Writing;
+use super::runs::{self, Piece};
+use super::writing::Writing;
+use crate::store::Stamp;
 use crate::store::rows::Rows;
-use crate::store::{Key, Stamp, Versioned};
 
 /// A checkpoint whose rows are written a few at a time, between commits: only redb's commit at its end is in
 /// one piece.
@@ -10,7 +11,7 @@ use crate::store::{Key, Stamp, Versioned};
 pub(super) struct Settling {
     writing: Writing,
     /// What is still to be written, the last one first.
-    rest: Vec<(Key, Versioned)>,
+    rest: Vec<Piece>,
     all: usize,
     stamp: Stamp,
 }
@@ -22,7 +23,7 @@ impl Settling {
         stamp: Stamp,
         rows: &Rows,
     ) -> Result<Self, redb::Error> {
-        let mut rest: Vec<_> = rows.cloned().collect();
+        let mut rest: Vec<_> = runs::pieces(rows.cloned()).collect();
         rest.reverse();
         Ok(Self {
             writing: Writing::begin(database)?,
@@ -40,7 +41,7 @@ impl Settling {
             .unwrap_or(usize::MAX)
             .min(self.rest.len());
         if left < self.rest.len() {
-            self.writing.write(self.rest.drain(left..).rev())?;
+            self.writing.write_pieces(self.rest.drain(left..).rev())?;
         }
         Ok(self.rest.is_empty())
     }
@@ -52,7 +53,7 @@ impl Settling {
 
     /// Writes what is left and commits it.
     pub(super) fn finish(mut self) -> Result<(), redb::Error> {
-        self.writing.write(self.rest.drain(..).rev())?;
+        self.writing.write_pieces(self.rest.drain(..).rev())?;
         self.writing.commit(self.stamp)
     }
 }

@@ -53,8 +53,9 @@ impl Snapshot for DiskSnapshot {
     }
 
     fn list(&self, range: &Range) -> Result<Vec<Entry>, Fault> {
-        let settled = Merged::new(self.settling.range(range), self.checkpoint.range(range)?);
-        Merged::new(self.recent.range(range), settled)
+        let [recent, settling] =
+            [&self.recent, &self.settling].map(|rows| rows.range(range).map(Ok::<_, Fault>));
+        Merged::new(recent, Merged::new(settling, self.checkpoint.range(range)?))
             .take(range.limit.unwrap_or(usize::MAX))
             .collect()
     }

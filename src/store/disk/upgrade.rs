@@ -2,9 +2,10 @@ use std::io::Read;
 use std::path::Path;
 
 use super::checkpoint::{self, Checkpoint};
+use super::create::create;
+use super::file::{file, open_error, verified};
 use super::head::FORMAT;
 use super::held::Held;
-use super::open::{create, file, open_error, verified};
 use crate::store::{Key, OpenError, Range, Versioned};
 
 /// What a redb file begins with: stores of format 1 were such files as they are.

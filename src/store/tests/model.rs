@@ -117,12 +117,13 @@ impl Model {
         let moved = puts
             .iter()
             .filter(|put| put.version != self.version(&put.key));
-        let moved: Vec<_> = moved
+        let mut moved: Vec<_> = moved
             .map(|put| {
                 let held = self.rows.get(&*put.key).cloned().unwrap_or_default();
                 entry(&put.key, &held.0, held.1)
             })
             .collect();
+        moved.sort_by(|one, other| one.key.cmp(&other.key));
         if !moved.is_empty() {
             return Err(Refusal::Version(moved));
         }

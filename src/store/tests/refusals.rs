@@ -42,6 +42,32 @@ fn a_put_of_the_value_that_is_there_raises_the_version() {
 }
 
 #[test]
+fn new_keys_are_refused_exactly_where_there_is_one_already() {
+    const KEYS: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    for chosen in 1..1_usize << KEYS.len() {
+        in_memory(async |store| {
+            let there = [put("c", "1", 0), put("g", "1", 0)];
+            store.write(puts(there)).await.unwrap();
+            let new = KEYS.iter().enumerate();
+            let new: Vec<_> = new
+                .filter(|(at, _)| chosen & 1 << at != 0)
+                .map(|(_, key)| put(key, "2", 0))
+                .collect();
+            let moved: Vec<_> = ["c", "g"]
+                .into_iter()
+                .filter(|there| new.iter().any(|put| *put.key == **there))
+                .map(|there| entry(there, "1", 1))
+                .collect();
+            let answer = store.write(puts(new)).await;
+            match moved.is_empty() {
+                true => assert!(answer.is_ok(), "{answer:?}"),
+                false => assert_eq!(refusal(answer), Refusal::Version(moved)),
+            }
+        });
+    }
+}
+
+#[test]
 fn a_missing_key_takes_no_version_but_0() {
     in_memory(async |store| {
         for version in [1, 2, 7, u64::MAX - 1] {

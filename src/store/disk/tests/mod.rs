@@ -1,4 +1,5 @@
 mod head;
 mod held;
 mod journal;
+mod runs;
 mod upgrade;
