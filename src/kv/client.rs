@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -32,7 +33,10 @@ const LIST_RETRIES: u32 = 2;
 /// Each failure is classed by what it says of a write: certainly not made (the connection was
 /// refused before a byte was sent, or the server said so), or not known. It is always ready.
 #[derive(Clone, Debug)]
-pub struct KvClient {
+pub struct KvClient(Arc<Server>);
+
+#[derive(Debug)]
+struct Server {
     /// Parsed once, not for each request.
     base: Url,
     list_timeout: Duration,
@@ -69,7 +73,7 @@ impl KvClient {
             .retry_bounds(Duration::from_millis(50), Duration::from_millis(500))
             .jitter(Jitter::Full)
             .build_with_max_retries(LIST_RETRIES);
-        Ok(Self {
+        Ok(Self(Arc::new(Server {
             base: Url::parse(&format!("http://{address}"))?,
             list_timeout: timeout * 4,
             once: ClientBuilder::new(client.clone())
@@ -79,10 +83,12 @@ impl KvClient {
                 .with(RetryTransientMiddleware::new_with_policy(policy))
                 .with_init(PassTrace)
                 .build(),
-        })
+        })))
     }
+}
 
-    async fn answer(self, request: KvRequest) -> Result<KvResponse, KvError> {
+impl Server {
+    async fn answer(self: Arc<Self>, request: KvRequest) -> Result<KvResponse, KvError> {
         match request {
             KvRequest::Get { key } => {
                 let query = GetQuery {
@@ -166,7 +172,7 @@ impl Service<KvRequest> for KvClient {
     }
 
     fn call(&mut self, request: KvRequest) -> Self::Future {
-        Box::pin(self.clone().answer(request))
+        Box::pin(Arc::clone(&self.0).answer(request))
     }
 }
 

@@ -2,8 +2,11 @@
 //! stores know the bodies only, without epochs.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Key, Put, Stamp, Value};
 
@@ -34,8 +37,9 @@ pub const MOVED: &str = "moved";
 /// A put as it is sent. What is missing is empty, or 0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WirePut {
+    #[serde(deserialize_with = "shared_text")]
     key: Key,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "shared_text")]
     value: Value,
     #[serde(default)]
     version: u64,
@@ -66,6 +70,25 @@ impl WirePut {
     pub fn into_put(self) -> Put {
         Put::new(self.key, self.value, self.version)
     }
+}
+
+/// Text that is shared from the beginning, instead of being read into a `String` and copied.
+fn shared_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<str>, D::Error> {
+    struct SharedText;
+
+    impl Visitor<'_> for SharedText {
+        type Value = Arc<str>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a string")
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Arc<str>, E> {
+            Ok(text.into())
+        }
+    }
+
+    deserializer.deserialize_str(SharedText)
 }
 
 /// The query of a get.

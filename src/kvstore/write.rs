@@ -67,7 +67,12 @@ fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
         StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge(MAX_BODY),
         _ => Error::Invalid("The body ended before it was complete.".into()),
     })?;
-    serde_json::from_slice(&body).map_err(|error| {
+    let parsed = match str::from_utf8(&body) {
+        // Checked once, instead of string by string.
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(&body),
+    };
+    parsed.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Error::Invalid(match error.is_data() {
             false => format!("The body is not JSON: see line {line}, column {column}.").into(),

@@ -77,9 +77,16 @@ impl Trace {
     /// A `traceparent` for a service that is asked on behalf of this request.
     #[must_use]
     pub fn parent_of_next(&self) -> String {
+        let mut digits = Uuid::encode_buffer();
+        let mut parent = String::with_capacity(LENGTH);
+        parent.push_str("00-");
+        parent.push_str(Uuid::from_u128(self.id).simple().encode_lower(&mut digits));
+        parent.push('-');
         // Its lower half is random but for two bits, which are never both zero.
-        let (_, span) = Uuid::now_v7().as_u64_pair();
-        format!("00-{:032x}-{span:016x}-{:02x}", self.id, self.flags)
+        let span = Uuid::now_v7().simple().encode_lower(&mut digits);
+        parent.push_str(&span[16..]);
+        parent.push_str(if self.flags == SAMPLED { "-01" } else { "-00" });
+        parent
     }
 
     /// What is to be passed on with it, as it came.
