@@ -713,6 +713,7 @@ async fn browsers_are_told_what_they_may_do(mut service: Service) {
         get("/healthz"),
         get("/x"),
         post("/api/transfer", "x"),
+        request(Method::HEAD, "/", ""),
     ] {
         let answer = service.call(request).await;
         let policy = told(&answer, "content-security-policy");
