@@ -16,7 +16,7 @@ use crate::telemetry::{self, LogFormat};
 /// Why a binary ends early: a sentence for whoever started it.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Runs `work` to its end on one thread, with a log; the status to exit with.
+/// Runs `work` to its end, and the tasks that it spawns on one thread, with a log; the status to exit with.
 pub fn run(
     program: &str,
     log_format: LogFormat,

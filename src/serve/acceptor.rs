@@ -44,7 +44,9 @@ impl Acceptor {
     pub(super) fn close(self) {
         let listener = match self.listener.into_std() {
             Ok(listener) => listener,
-            Err(error) => return lost(&error),
+            Err(error) => {
+                return tracing::warn!(%error, "those who waited to be connected were lost");
+            }
         };
         for (stream, address) in iter::from_fn(|| listener.accept().ok()) {
             match stream.set_nonblocking(true) {

@@ -17,6 +17,16 @@ pub struct EventLoops {
     runtimes: Vec<Runtime>,
 }
 
+/// Event loops could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot start {threads} event loops: {source}; choose fewer --threads, or allow more open files"
+)]
+pub struct StartError {
+    threads: usize,
+    source: io::Error,
+}
+
 impl EventLoops {
     /// The runtime that this is called on, alone.
     ///
@@ -35,12 +45,13 @@ impl EventLoops {
     ///
     /// # Errors
     ///
-    /// The operating system's, if it does not give so many.
+    /// A sentence, if the operating system does not give so many.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
-    pub fn start(threads: usize) -> io::Result<Self> {
+    pub fn start(threads: usize) -> Result<Self, StartError> {
+        let start = |source| StartError { threads, source };
         let mut loops = Self::current();
         for _ in 1..threads {
             // Of the two kinds of runtime this one: to wake one of its tasks from another thread
@@ -49,7 +60,8 @@ impl EventLoops {
                 .worker_threads(1)
                 .thread_name("event-loop")
                 .enable_all()
-                .build()?;
+                .build()
+                .map_err(start)?;
             loops.handles.push(runtime.handle().clone());
             loops.runtimes.push(runtime);
         }

@@ -30,7 +30,7 @@ use tower::{Layer, Service};
 use acceptor::{Acceptor, Entrance};
 use activity::Activities;
 use arrivals::Arrivals;
-pub use event_loops::EventLoops;
+pub use event_loops::{EventLoops, StartError};
 pub use stop::stop_signal;
 pub use until_written::until_written;
 

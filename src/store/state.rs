@@ -134,9 +134,7 @@ impl<S: Snapshot> Draft<S> {
             let next_is_new = puts.get(at + 1).is_some_and(|next| next.version == 0);
             let version = match changed {
                 Some(changed) => changed.version,
-                None if put.version == 0 && next_is_new => {
-                    self.version_of_new(&put.key, next_is_new, &mut gap)?
-                }
+                None if put.version == 0 => self.version_of_new(&put.key, next_is_new, &mut gap)?,
                 None => self.base.version(&put.key)?,
             };
             if version != put.version {

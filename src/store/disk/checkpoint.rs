@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError, TableError};
 
 use super::fault;
 use super::merged::Merged;
 use super::runs::{self, RUNS, Run};
-use super::tables::{META, ROWS, ROWS_ALONE, there};
+use super::tables::{META, ROWS};
 use crate::store::{Entry, Fault, Range, Stamp, Versioned};
 
 /// What the database holds: everything up to some commit. While this is held, redb keeps its pages.
@@ -13,7 +13,7 @@ use crate::store::{Entry, Fault, Range, Stamp, Versioned};
 pub(super) struct Checkpoint {
     stamp: Stamp,
     rows: ReadOnlyTable<&'static str, (u64, &'static str)>,
-    /// `None` where all rows are by themselves.
+    /// `None` in a store from before there were any.
     runs: Option<ReadOnlyTable<&'static str, Run<'static>>>,
     path: PathBuf,
 }
@@ -36,13 +36,19 @@ impl Checkpoint {
                 epoch: number("epoch")?,
                 revision: number("revision")?,
             },
-            rows: match there(transaction.open_table(ROWS))? {
-                Some(rows) => rows,
-                None => transaction.open_table(ROWS_ALONE)?,
+            rows: transaction.open_table(ROWS)?,
+            runs: match transaction.open_table(RUNS) {
+                Ok(runs) => Some(runs),
+                Err(TableError::TableDoesNotExist(_)) => None,
+                Err(error) => return Err(error.into()),
             },
-            runs: there(transaction.open_table(RUNS))?,
             path: path.to_owned(),
         })
+    }
+
+    /// Whether there may be runs.
+    pub(super) fn has_runs(&self) -> bool {
+        self.runs.is_some()
     }
 
     pub(super) fn stamp(&self) -> Stamp {
@@ -50,34 +56,31 @@ impl Checkpoint {
     }
 
     pub(super) fn get(&self, key: &str) -> Result<Versioned, Fault> {
-        let row = self.rows.get(key).map_err(|error| self.fault(error))?;
-        if let Some(row) = row {
-            let (version, value) = row.value();
-            return Ok(Versioned {
-                value: value.into(),
-                version,
-            });
-        }
-        Ok(self.in_run(key)?.unwrap_or_default())
+        let copied = |version, value: &str| Versioned {
+            value: value.into(),
+            version,
+        };
+        Ok(self.read_row(key, copied)?.unwrap_or_default())
     }
 
     pub(super) fn version(&self, key: &str) -> Result<u64, Fault> {
-        let row = self.rows.get(key).map_err(|error| self.fault(error))?;
-        if let Some(row) = row {
-            return Ok(row.value().0);
-        }
-        Ok(self.in_run(key)?.map_or(0, |row| row.version))
+        Ok(self
+            .read_row(key, |version, _| version)?
+            .unwrap_or_default())
     }
 
-    fn in_run(&self, key: &str) -> Result<Option<Versioned>, Fault> {
+    /// What `read` makes of the version and the value of `key`, if it is there.
+    fn read_row<T>(&self, key: &str, read: impl Fn(u64, &str) -> T) -> Result<Option<T>, Fault> {
+        let row = self.rows.get(key).map_err(|error| self.fault(error))?;
+        if let Some(row) = row {
+            let (version, value) = row.value();
+            return Ok(Some(read(version, value)));
+        }
         let Some(runs) = &self.runs else {
             return Ok(None);
         };
-        let value = runs::get(runs, key).map_err(|error| self.fault(error))?;
-        Ok(value.map(|value| Versioned {
-            value,
-            version: runs::VERSION,
-        }))
+        let in_run = runs::get(runs, key, |value| read(runs::VERSION, value));
+        in_run.map_err(|error| self.fault(error))
     }
 
     /// The entries of `range`, its limit aside.

@@ -1,7 +1,7 @@
 //! What a store's file begins with, and where its parts are.
 //!
 //! ```text
-//! 0          head: magic, format, length of the journal, key of the seals; written once
+//! 0          head: magic, format, length of the journal, key of the seals
 //! 4096       mark: the last revision that was synced in the journal
 //! 8192       journal, in two halves: the commits since the last checkpoint
 //! 8192 + n   the database (redb): the last checkpoint
@@ -18,7 +18,10 @@ use super::seal::{self, Seal};
 const MAGIC: &[u8; 16] = b"splitdim store\n\0";
 
 /// The format of what is written. 1 was a redb file without a journal.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
+
+/// The format before there were runs in the database; everything else is the same.
+pub(super) const WITHOUT_RUNS: u64 = 2;
 
 /// Where the mark is: on a page of its own.
 pub(super) const MARK_AT: u64 = 4096;
@@ -35,9 +38,11 @@ const KEY: usize = 16;
 /// The head of a store's file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
+    /// [`FORMAT`] or [`WITHOUT_RUNS`].
+    pub(super) format: u64,
     /// Bytes of the journal.
     pub(super) journal: u64,
-    key: [u8; KEY],
+    pub(super) key: [u8; KEY],
 }
 
 /// What the first bytes of a file say.
@@ -57,6 +62,7 @@ impl Head {
     /// That of a new store.
     pub(super) fn new(journal: u64) -> Self {
         Self {
+            format: FORMAT,
             journal,
             key: Uuid::new_v4().into_bytes(),
         }
@@ -72,12 +78,8 @@ impl Head {
     }
 
     pub(super) fn write(&self, file: &dyn StorageBackend) -> io::Result<()> {
-        self.write_as(FORMAT, file)
-    }
-
-    pub(super) fn write_as(&self, format: u64, file: &dyn StorageBackend) -> io::Result<()> {
         let mut content = Vec::with_capacity(LENGTH);
-        content.extend(format.to_le_bytes());
+        content.extend(self.format.to_le_bytes());
         content.extend(self.journal.to_le_bytes());
         content.extend(self.key);
         let seal = self.seal().of(&content);
@@ -103,12 +105,13 @@ fn parse(sealed: &[u8]) -> Option<Begins> {
     let (journal, rest) = rest.split_first_chunk()?;
     let (key, _) = rest.split_first_chunk()?;
     let head = Head {
+        format: u64::from_le_bytes(*format),
         journal: u64::from_le_bytes(*journal),
         key: *key,
     };
     head.seal().open(sealed)?;
-    Some(match u64::from_le_bytes(*format) {
-        FORMAT => Begins::Store(head),
+    Some(match head.format {
+        FORMAT | WITHOUT_RUNS => Begins::Store(head),
         other => Begins::Format(other),
     })
 }

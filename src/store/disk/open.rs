@@ -5,9 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::Database;
-#[cfg(test)]
-use redb::StorageBackend;
+use redb::{Database, StorageBackend};
 
 use super::checkpoint::Checkpoint;
 use super::create::create;
@@ -85,7 +83,15 @@ impl Disk {
         let Replayed::Frames(frames) = replayed.map_err(io_error("read", &path))? else {
             return Err(damaged(&path, "its journal is not whole"));
         };
+        // Rows in them would be hidden.
+        if head.format == FORMAT && !last.has_runs() {
+            return Err(damaged(&path, "its database has no runs"));
+        }
         held.release().map_err(io_error("write", &path))?;
+        if head.format != FORMAT {
+            add_runs(&*file, head, &database, last.stamp())
+                .map_err(|error| write_error(&path, error))?;
+        }
         let journal = Journal::new(file, &head, held.syncs());
         let newest = match frames.last() {
             None => last,
@@ -135,6 +141,24 @@ impl Disk {
             std::iter::empty(),
         )
     }
+}
+
+/// Gives a store from before there were runs room for them. From then on older programs refuse it.
+fn add_runs(
+    file: &dyn StorageBackend,
+    head: Head,
+    database: &Database,
+    stamp: Stamp,
+) -> Result<(), redb::Error> {
+    let writing = Writing::begin(database)?;
+    writing.write(std::iter::empty())?;
+    writing.commit(stamp)?;
+    let head = Head {
+        format: FORMAT,
+        ..head
+    };
+    head.write(file)?;
+    Ok(file.sync_data()?)
 }
 
 /// Makes what is in the journal a checkpoint.

@@ -5,6 +5,9 @@
 //! A row that is written again is a row by itself from then on, and hides the one in the run: only rows
 //! that were just made, whose version is 1, are put into runs. Runs do not overlap. So a key is in one
 //! at the most: in the last that begins at it or before it.
+//!
+//! All this rests on that only a reset forgets rows, and it forgets all of them and all runs: a row that was
+//! taken away alone would uncover what is in a run.
 
 use std::iter::Peekable;
 
@@ -88,17 +91,18 @@ pub(super) fn overlap(
     }))
 }
 
-/// What `runs` have under `key`.
-pub(super) fn get(
+/// What `read` makes of the value that `runs` have under `key`, if they do.
+pub(super) fn get<T>(
     runs: &ReadOnlyTable<&'static str, Run<'static>>,
     key: &str,
-) -> Result<Option<Value>, StorageError> {
+    read: impl FnOnce(&str) -> T,
+) -> Result<Option<T>, StorageError> {
     let Some((_, run)) = runs.range::<&str>(..=key)?.next_back().transpose()? else {
         return Ok(None);
     };
     let run = run.value();
     let at = run.binary_search_by_key(&key, |(key, _)| *key);
-    Ok(at.ok().map(|at| run[at].1.into()))
+    Ok(at.ok().map(|at| read(run[at].1)))
 }
 
 /// What `runs` have from `first` on, sorted by key.

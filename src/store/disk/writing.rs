@@ -3,7 +3,7 @@ use std::fmt;
 use redb::{Database, Durability, WriteTransaction};
 
 use super::runs::{self, Piece, RUNS, Run};
-use super::tables::{META, ROWS, ROWS_ALONE, there};
+use super::tables::{META, ROWS};
 use crate::store::{Key, Stamp, Versioned};
 
 /// A checkpoint that is being written, on top of the last one. Nothing of it counts before it is
@@ -18,7 +18,6 @@ impl Writing {
         // told from one that was not finished, and redb goes back to the one before it: what was
         // acknowledged would be gone, and nobody would know.
         transaction.set_two_phase_commit(true);
-        there(transaction.rename_table(ROWS_ALONE, ROWS))?;
         Ok(Self(transaction))
     }
 

@@ -13,11 +13,10 @@ use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::everything;
 use crate::store::tests::workload::{new_device, open};
-use crate::store::{Backend, Disk, Entry, Key, Range, Snapshot, Stamp, Versioned};
+use crate::store::{Backend, Disk, Entry, Key, OpenError, Range, Snapshot, Stamp, Versioned};
 
 /// Names of the tables: stores that exist have them.
-const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows beside runs");
-const ROWS_ALONE: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
+const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
 const RUNS: TableDefinition<'_, &str, Vec<(&str, &str)>> = TableDefinition::new("runs");
 
 type Rows = BTreeMap<Key, Versioned>;
@@ -100,28 +99,55 @@ fn a_run_that_would_overlap_another_is_written_row_by_row() {
 }
 
 #[test]
-fn a_store_without_runs_shows_the_same_and_is_not_found_by_those_who_know_of_none() {
-    let device = new_device();
-    let mut written = Rows::new();
-    let mut disk = open(&device);
-    commit(&mut disk, ["a", "b"].map(new_row).into(), &mut written);
-    drop(disk);
-    without_runs(&device, &written);
-
+fn a_store_without_runs_shows_the_same_and_has_them_from_then_on() {
+    let (device, mut written) = without_runs();
     let disk = open(&device);
     assert_eq!(everything(&disk.newest().snapshot()), entries(&written));
     drop(disk);
+    // By this number a program that knows of no runs refuses it.
+    assert_eq!(head(&device).format, 3);
+
     let mut disk = open(&device);
     commit(&mut disk, ["c", "d"].map(new_row).into(), &mut written);
     drop(disk);
     let disk = open(&device);
     assert_eq!(everything(&disk.newest().snapshot()), entries(&written));
     drop(disk);
-
     assert_eq!(tables(&device), (2, 1));
-    let database = database(&device);
-    let read = database.begin_read().unwrap();
-    assert!(read.open_table(ROWS_ALONE).is_err());
+}
+
+#[test]
+fn a_store_without_runs_whose_first_commit_is_a_reset_is_empty() {
+    let (device, _) = without_runs();
+    let mut disk = open(&device);
+    let stamp = disk.newest().snapshot().stamp();
+    disk.commit(state::reset(stamp)).unwrap();
+    assert_eq!(everything(&disk.newest().snapshot()), []);
+    drop(disk);
+    assert_eq!(everything(&open(&device).newest().snapshot()), []);
+}
+
+#[test]
+fn a_store_whose_runs_are_gone_is_refused_and_stays_as_it_is() {
+    let (device, _) = without_runs();
+    head_of(3, &device);
+    let before = device.content();
+    let error = Disk::on(device.clone(), device.directory()).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error:?}");
+    assert!(device.content() == before, "it was changed");
+}
+
+#[test]
+fn a_store_that_is_cut_off_while_it_is_given_runs_shows_the_same() {
+    let (device, written) = without_runs();
+    device.record();
+    drop(open(&device));
+    for count in 0..=device.count() {
+        let device = Device::holding(device.content_after(count));
+        let disk = open(&device);
+        let shown = everything(&disk.newest().snapshot());
+        assert_eq!(shown, entries(&written), "after {count} steps");
+    }
 }
 
 /// New rows side by side, or anywhere, or rows written again.
@@ -200,15 +226,19 @@ fn tables(device: &Device) -> (u64, u64) {
     (rows, runs)
 }
 
-/// Has `device` hold `rows` as it did before there were runs.
-fn without_runs(device: &Device, rows: &Rows) {
-    let database = database(device);
+/// A store of two rows, as it was kept before there were runs.
+fn without_runs() -> (Device, Rows) {
+    let device = new_device();
+    let mut rows = Rows::new();
+    let mut disk = open(&device);
+    commit(&mut disk, ["a", "b"].map(new_row).into(), &mut rows);
+    drop(disk);
+    let database = database(&device);
     let transaction = database.begin_write().unwrap();
     transaction.delete_table(RUNS).unwrap();
-    transaction.delete_table(ROWS).unwrap();
     {
-        let mut table = transaction.open_table(ROWS_ALONE).unwrap();
-        for (key, row) in rows {
+        let mut table = transaction.open_table(ROWS).unwrap();
+        for (key, row) in &rows {
             table.insert(&**key, (row.version, &*row.value)).unwrap();
         }
         // What is in the journal is in the table.
@@ -218,12 +248,27 @@ fn without_runs(device: &Device, rows: &Rows) {
         meta.insert("revision", 1).unwrap();
     }
     transaction.commit().unwrap();
+    drop(database);
+    head_of(2, &device);
+    (device, rows)
+}
+
+fn head_of(format: u64, device: &Device) {
+    let head = Head {
+        format,
+        ..head(device)
+    };
+    head.write(device).unwrap();
+}
+
+fn head(device: &Device) -> Head {
+    match Head::read(device).unwrap() {
+        Begins::Store(head) => head,
+        other => panic!("no store: {other:?}"),
+    }
 }
 
 fn database(device: &Device) -> Database {
-    let Begins::Store(head) = Head::read(device).unwrap() else {
-        panic!("no store");
-    };
-    let part = Part::new(Arc::new(device.clone()), head.database_at());
+    let part = Part::new(Arc::new(device.clone()), head(device).database_at());
     Database::builder().create_with_backend(part).unwrap()
 }
