@@ -118,7 +118,8 @@ pub(crate) const ROWS: &[Scenario] = &[
     Scenario {
         name: "kvstore put, on disk",
         subject: Subject::Kvstore(Storage::Disk),
-        load: Load::Puts { keys: 1000 },
+        // So many that no request is overtaken by the next one of its key, which would be refused.
+        load: Load::Puts { keys: 20_000 },
         connections: 64,
     },
 ];
