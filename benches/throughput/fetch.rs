@@ -10,7 +10,7 @@ use crate::Outcome;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Far more than any answer that is expected.
-const MAX_ANSWER: u64 = 64 << 20;
+const MAX_ANSWER: u64 = 256 << 20;
 
 /// The body of the answer to `GET path`.
 ///
