@@ -20,9 +20,11 @@ mod entry;
 mod epoch;
 mod error;
 mod memory;
+mod merged;
 mod newest;
 mod restore;
 mod rows;
+mod runs;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError, TableError};
 
 use super::fault;
-use super::merged::Merged;
 use super::runs::{self, RUNS, Run};
 use super::tables::{META, ROWS};
+use crate::store::merged::Merged;
+use crate::store::runs::VERSION;
 use crate::store::{Entry, Fault, Range, Stamp, Versioned};
 
 /// What the database holds: everything up to some commit. While this is held, redb keeps its pages.
@@ -79,7 +80,7 @@ impl Checkpoint {
         let Some(runs) = &self.runs else {
             return Ok(None);
         };
-        let in_run = runs::get(runs, key, |value| read(runs::VERSION, value));
+        let in_run = runs::get(runs, key, |value| read(VERSION, value));
         in_run.map_err(|error| self.fault(error))
     }
 
@@ -106,11 +107,10 @@ impl Checkpoint {
         let in_runs = in_runs.transpose().map_err(|error| self.fault(error))?;
         let in_runs = in_runs.into_iter().flatten().map(|row| {
             let (key, value) = row.map_err(|error| self.fault(error))?;
-            let version = runs::VERSION;
             Ok(Entry {
                 key,
                 value,
-                version,
+                version: VERSION,
             })
         });
         Ok(Merged::new(rows, in_runs).take_while(|entry| {

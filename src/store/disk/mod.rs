@@ -9,7 +9,6 @@ mod frame;
 mod head;
 mod held;
 mod journal;
-mod merged;
 mod open;
 mod part;
 mod runs;

@@ -1,9 +1,9 @@
 use redb::Database;
 
-use super::runs::{self, Piece};
 use super::writing::Writing;
 use crate::store::Stamp;
 use crate::store::rows::Rows;
+use crate::store::runs::{Piece, pieces};
 
 /// A checkpoint whose rows are written a few at a time, between commits: only redb's commit at its end is in
 /// one piece.
@@ -23,7 +23,7 @@ impl Settling {
         stamp: Stamp,
         rows: &Rows,
     ) -> Result<Self, redb::Error> {
-        let mut rest: Vec<_> = runs::pieces(rows.cloned()).collect();
+        let mut rest: Vec<_> = pieces(rows.cloned()).collect();
         rest.reverse();
         Ok(Self {
             writing: Writing::begin(database)?,

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Checkpoint;
-use super::merged::Merged;
+use crate::store::merged::Merged;
 use crate::store::rows::Rows;
 use crate::store::{Entry, Fault, Range, Snapshot, Stamp, Versioned};
 

@@ -2,8 +2,9 @@ use std::fmt;
 
 use redb::{Database, Durability, WriteTransaction};
 
-use super::runs::{self, Piece, RUNS, Run};
+use super::runs::{self, RUNS, Run};
 use super::tables::{META, ROWS};
+use crate::store::runs::{Piece, pieces};
 use crate::store::{Key, Stamp, Versioned};
 
 /// A checkpoint that is being written, on top of the last one. Nothing of it counts before it is
@@ -33,7 +34,7 @@ impl Writing {
         &self,
         rows: impl Iterator<Item = (Key, Versioned)>,
     ) -> Result<(), redb::Error> {
-        self.write_pieces(runs::pieces(rows))
+        self.write_pieces(pieces(rows))
     }
 
     /// Writes `pieces` over what is there.
@@ -49,12 +50,13 @@ impl Writing {
                     rows.insert(&*key, (version, &*value))?;
                 }
                 Piece::Run(run) if runs::overlap(&runs, &run)? => {
-                    for (key, value) in run {
-                        rows.insert(&*key, (runs::VERSION, &*value))?;
+                    for (key, Versioned { value, version }) in run {
+                        rows.insert(&*key, (version, &*value))?;
                     }
                 }
                 Piece::Run(run) => {
-                    let run: Run<'_> = run.iter().map(|(key, value)| (&**key, &**value)).collect();
+                    let run = run.iter().map(|(key, row)| (&**key, &*row.value));
+                    let run: Run<'_> = run.collect();
                     if let Some(&(first, _)) = run.first() {
                         runs.insert(first, run)?;
                     }

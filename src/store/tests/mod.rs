@@ -8,7 +8,9 @@ mod opening;
 mod power_loss;
 mod reading;
 mod refusals;
+mod rows;
 pub(super) mod workload;
+pub(super) mod written;
 
 use std::future::Future;
 

@@ -1,52 +1,22 @@
-//! Rows in runs are rows like others.
+//! Rows in runs are rows like others, on disk too.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use redb::{Database, ReadableDatabase, ReadableTableMetadata, TableDefinition};
 
 use crate::store::disk::head::{Begins, Head};
 use crate::store::disk::part::Part;
-use crate::store::disk::runs::{Piece, pieces};
-use crate::store::state::{self, Changes};
+use crate::store::state;
 use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::everything;
 use crate::store::tests::workload::{new_device, open};
-use crate::store::{Backend, Disk, Entry, Key, OpenError, Range, Snapshot, Stamp, Versioned};
+use crate::store::tests::written::{Written, commit, compare, entries, some_rows};
+use crate::store::{Backend, Disk, Key, OpenError, Snapshot, Versioned};
 
 /// Names of the tables: stores that exist have them.
 const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
 const RUNS: TableDefinition<'_, &str, Vec<(&str, &str)>> = TableDefinition::new("runs");
-
-type Rows = BTreeMap<Key, Versioned>;
-
-#[test]
-fn what_was_just_made_is_cut_into_runs_of_a_page() {
-    let row = |key: &str, version, length| {
-        let value = "x".repeat(length).into();
-        (Key::from(key), Versioned { value, version })
-    };
-    let rows = [
-        row("a", 1, 10),
-        row("b", 1, 3_000),
-        row("c", 1, 500),
-        row("d", 1, 1_000),
-        row("e", 2, 1),
-        row("f", 1, 1),
-        row("g", 2, 1),
-        row("h", 1, 30_000),
-        row("i", 1, 1),
-        row("j", 1, 1),
-    ];
-    let cut: Vec<_> = pieces(rows.into_iter())
-        .map(|piece| match piece {
-            Piece::Row(key, _) => key.to_string(),
-            Piece::Run(run) => run.iter().map(|(key, _)| &**key).collect(),
-        })
-        .collect();
-    assert_eq!(cut, ["abc", "d", "e", "f", "g", "h", "ij"]);
-}
 
 #[test]
 fn rows_are_shown_as_they_were_written_whether_in_runs_or_not() {
@@ -55,7 +25,7 @@ fn rows_are_shown_as_they_were_written_whether_in_runs_or_not() {
         let mut chance = Chance::seeded(seed);
         let device = new_device();
         let mut disk = open(&device);
-        let mut written = Rows::new();
+        let mut written = Written::new();
         for _ in 0..60 {
             if chance.percent(3) {
                 let stamp = disk.newest().snapshot().stamp();
@@ -83,7 +53,7 @@ fn rows_are_shown_as_they_were_written_whether_in_runs_or_not() {
 #[test]
 fn a_run_that_would_overlap_another_is_written_row_by_row() {
     let device = new_device();
-    let mut written = Rows::new();
+    let mut written = Written::new();
     for keys in [&["b", "d", "f"][..], &["a", "c"], &["g", "h"], &["e", "ee"]] {
         let mut disk = open(&device);
         let made = keys.iter().map(|key| new_row(key)).collect();
@@ -96,6 +66,26 @@ fn a_run_that_would_overlap_another_is_written_row_by_row() {
         );
     }
     assert_eq!(tables(&device), (4, 2));
+}
+
+#[test]
+fn who_was_made_beside_records_stops_no_further_runs() {
+    let device = new_device();
+    let mut written = Written::new();
+    for keys in [["a", "b"], ["c", "d"]] {
+        let mut disk = open(&device);
+        let mut made = Written::from(keys.map(new_row));
+        let (_, row) = new_row("");
+        made.insert(format!("Person {}", keys[0]).into(), row);
+        commit(&mut disk, made, &mut written);
+        drop(disk);
+        compare(
+            &open(&device).newest().snapshot(),
+            &written,
+            &mut Chance::seeded(1),
+        );
+    }
+    assert_eq!(tables(&device), (2, 2));
 }
 
 #[test]
@@ -150,71 +140,9 @@ fn a_store_that_is_cut_off_while_it_is_given_runs_shows_the_same() {
     }
 }
 
-/// New rows side by side, or anywhere, or rows written again.
-fn some_rows(written: &Rows, chance: &mut Chance) -> Rows {
-    let mut rows = Rows::new();
-    for _ in 0..=chance.below(3) {
-        let first = chance.below(1_000);
-        let count = chance.one_of([1, 2, 10, 60]);
-        for number in first..first + count {
-            let key = Key::from(format!("{number:04}"));
-            let version = written.get(&key).map_or(1, |row| row.version + 1);
-            if version == 1 || chance.percent(30) {
-                let value = "y".repeat(chance.one_of([0, 1, 100, 300])).into();
-                rows.insert(key, Versioned { value, version });
-            }
-        }
-    }
-    rows
-}
-
-fn commit(disk: &mut Disk, rows: Rows, written: &mut Rows) {
-    let last = disk.newest().snapshot().stamp();
-    let stamp = Stamp {
-        revision: last.revision + 1,
-        ..last
-    };
-    written.extend(rows.clone());
-    let reset = false;
-    disk.commit(Changes { stamp, reset, rows }).unwrap();
-    disk.tidy().unwrap();
-}
-
-/// Checks every key, all of them, and a part of them.
-fn compare(shown: &impl Snapshot, written: &Rows, chance: &mut Chance) {
-    let all = entries(written);
-    assert_eq!(everything(shown), all);
-    for number in 0..1_060 {
-        let key = format!("{number:04}");
-        let expected = written.get(&*key).cloned().unwrap_or_default();
-        assert_eq!(shown.version(&key).unwrap(), expected.version, "{key}");
-        assert_eq!(shown.get(&key).unwrap(), expected, "{key}");
-    }
-    let range = Range {
-        prefix: ["", "0", "05", "050"][chance.below(4)].into(),
-        start: format!("{:04}", chance.below(1_060)).into(),
-        limit: chance.one_of([None, Some(1), Some(30)]),
-    };
-    let mut expected: Vec<_> = all
-        .into_iter()
-        .filter(|row| range.contains(&row.key))
-        .collect();
-    expected.truncate(range.limit.unwrap_or(usize::MAX));
-    assert_eq!(shown.list(&range).unwrap(), expected, "{range:?}");
-}
-
-fn entries(rows: &Rows) -> Vec<Entry> {
-    let entry = |(key, row): (&Key, &Versioned)| Entry {
-        key: key.clone(),
-        value: row.value.clone(),
-        version: row.version,
-    };
-    rows.iter().map(entry).collect()
-}
-
 fn new_row(key: &str) -> (Key, Versioned) {
     let value = "{}".into();
-    (key.into(), Versioned { value, version: 1 })
+    (format!("!t/{key}").into(), Versioned { value, version: 1 })
 }
 
 /// How many rows and how many runs the database in `device` has.
@@ -227,9 +155,9 @@ fn tables(device: &Device) -> (u64, u64) {
 }
 
 /// A store of two rows, as it was kept before there were runs.
-fn without_runs() -> (Device, Rows) {
+fn without_runs() -> (Device, Written) {
     let device = new_device();
-    let mut rows = Rows::new();
+    let mut rows = Written::new();
     let mut disk = open(&device);
     commit(&mut disk, ["a", "b"].map(new_row).into(), &mut rows);
     drop(disk);

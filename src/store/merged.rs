@@ -1,6 +1,6 @@
 use std::iter::Peekable;
 
-use crate::store::{Entry, Fault};
+use super::Entry;
 
 /// The entries of `older`, and over them those of `newer`; both sorted by key, and so is this.
 pub(super) struct Merged<N: Iterator, O: Iterator> {
@@ -8,10 +8,10 @@ pub(super) struct Merged<N: Iterator, O: Iterator> {
     older: Peekable<O>,
 }
 
-impl<N, O> Merged<N, O>
+impl<N, O, E> Merged<N, O>
 where
-    N: Iterator<Item = Result<Entry, Fault>>,
-    O: Iterator<Item = Result<Entry, Fault>>,
+    N: Iterator<Item = Result<Entry, E>>,
+    O: Iterator<Item = Result<Entry, E>>,
 {
     pub(super) fn new(newer: N, older: O) -> Self {
         Self {
@@ -21,12 +21,12 @@ where
     }
 }
 
-impl<N, O> Iterator for Merged<N, O>
+impl<N, O, E> Iterator for Merged<N, O>
 where
-    N: Iterator<Item = Result<Entry, Fault>>,
-    O: Iterator<Item = Result<Entry, Fault>>,
+    N: Iterator<Item = Result<Entry, E>>,
+    O: Iterator<Item = Result<Entry, E>>,
 {
-    type Item = Result<Entry, Fault>;
+    type Item = Result<Entry, E>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match (self.newer.peek(), self.older.peek()) {
