@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError, TableError};
 
 use super::fault;
-use super::runs::{self, RUNS, Run};
+use super::runs::{RUNS, Runs};
 use super::tables::{META, ROWS};
 use crate::store::merged::Merged;
 use crate::store::runs::VERSION;
@@ -15,7 +15,7 @@ pub(super) struct Checkpoint {
     stamp: Stamp,
     rows: ReadOnlyTable<&'static str, (u64, &'static str)>,
     /// `None` in a store from before there were any.
-    runs: Option<ReadOnlyTable<&'static str, Run<'static>>>,
+    runs: Option<Runs>,
     path: PathBuf,
 }
 
@@ -39,7 +39,7 @@ impl Checkpoint {
             },
             rows: transaction.open_table(ROWS)?,
             runs: match transaction.open_table(RUNS) {
-                Ok(runs) => Some(runs),
+                Ok(runs) => Some(Runs::of(runs)?),
                 Err(TableError::TableDoesNotExist(_)) => None,
                 Err(error) => return Err(error.into()),
             },
@@ -80,7 +80,7 @@ impl Checkpoint {
         let Some(runs) = &self.runs else {
             return Ok(None);
         };
-        let in_run = runs::get(runs, key, |value| read(VERSION, value));
+        let in_run = runs.get(key, |value| read(VERSION, value));
         in_run.map_err(|error| self.fault(error))
     }
 
@@ -100,10 +100,7 @@ impl Checkpoint {
                 version,
             })
         });
-        let in_runs = self
-            .runs
-            .as_ref()
-            .map(|runs| runs::from(runs, range.first()));
+        let in_runs = self.runs.as_ref().map(|runs| runs.from(range.first()));
         let in_runs = in_runs.transpose().map_err(|error| self.fault(error))?;
         let in_runs = in_runs.into_iter().flatten().map(|row| {
             let (key, value) = row.map_err(|error| self.fault(error))?;

@@ -28,37 +28,71 @@ pub(super) fn overlap(
     }))
 }
 
-/// What `read` makes of the value that `runs` have under `key`, if they do.
-pub(super) fn get<T>(
-    runs: &ReadOnlyTable<&'static str, Run<'static>>,
-    key: &str,
-    read: impl FnOnce(&str) -> T,
-) -> Result<Option<T>, StorageError> {
-    let Some((_, run)) = runs.range::<&str>(..=key)?.next_back().transpose()? else {
-        return Ok(None);
-    };
-    let run = run.value();
-    let at = run.binary_search_by_key(&key, |(key, _)| *key);
-    Ok(at.ok().map(|at| read(run[at].1)))
+/// The runs of a checkpoint.
+#[derive(Debug)]
+pub(super) struct Runs {
+    table: ReadOnlyTable<&'static str, Run<'static>>,
+    /// The last key in any: what is asked for is mostly a person, or a record to be, and comes after it.
+    end: Option<Key>,
 }
 
-/// What `runs` have from `first` on, sorted by key.
-pub(super) fn from<'a>(
-    runs: &'a ReadOnlyTable<&'static str, Run<'static>>,
-    first: &'a str,
-) -> Result<impl Iterator<Item = Result<(Key, Value), StorageError>> + 'a, StorageError> {
-    let around = runs.range::<&str>(..first)?.next_back();
-    let after = runs.range::<&str>(first..)?;
-    Ok(around.into_iter().chain(after).flat_map(move |run| {
-        let rows: Vec<_> = match run {
-            Ok((_, run)) => {
-                let rows = run.value().into_iter();
-                rows.filter(|(key, _)| *key >= first)
-                    .map(|(key, value)| Ok((key.into(), value.into())))
-                    .collect()
-            }
-            Err(error) => vec![Err(error)],
+impl Runs {
+    pub(super) fn of(
+        table: ReadOnlyTable<&'static str, Run<'static>>,
+    ) -> Result<Self, StorageError> {
+        let end = table.last()?.and_then(|(_, run)| {
+            let run = run.value();
+            run.last().map(|(key, _)| Key::from(*key))
+        });
+        Ok(Self { table, end })
+    }
+
+    /// What `read` makes of the value under `key`, if there is one.
+    pub(super) fn get<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(&str) -> T,
+    ) -> Result<Option<T>, StorageError> {
+        if self.end_before(key) {
+            return Ok(None);
+        }
+        let Some((_, run)) = self.table.range::<&str>(..=key)?.next_back().transpose()? else {
+            return Ok(None);
         };
-        rows
-    }))
+        let run = run.value();
+        let at = run.binary_search_by_key(&key, |(key, _)| *key);
+        Ok(at.ok().map(|at| read(run[at].1)))
+    }
+
+    /// What there is from `first` on, sorted by key.
+    pub(super) fn from<'a>(
+        &'a self,
+        first: &'a str,
+    ) -> Result<impl Iterator<Item = Result<(Key, Value), StorageError>> + 'a, StorageError> {
+        let runs = match self.end_before(first) {
+            true => None,
+            false => {
+                let around = self.table.range::<&str>(..first)?.next_back();
+                let after = self.table.range::<&str>(first..)?;
+                Some(around.into_iter().chain(after))
+            }
+        };
+        Ok(runs.into_iter().flatten().flat_map(move |run| {
+            let rows: Vec<_> = match run {
+                Ok((_, run)) => {
+                    let rows = run.value().into_iter();
+                    rows.filter(|(key, _)| *key >= first)
+                        .map(|(key, value)| Ok((key.into(), value.into())))
+                        .collect()
+                }
+                Err(error) => vec![Err(error)],
+            };
+            rows
+        }))
+    }
+
+    /// Whether all keys come before `key`.
+    fn end_before(&self, key: &str) -> bool {
+        self.end.as_ref().is_none_or(|end| **end < *key)
+    }
 }
