@@ -10,7 +10,7 @@ use super::runs::{Piece, pieces};
 use super::{Entry, Key, Range, Versioned};
 
 /// Keys and what they hold, sorted. Clones share their nodes: whoever changes one of them copies only the
-/// paths that it changes.
+/// paths that it changes. A row is never taken away: it may hide another one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     /// Rows by themselves. They hide those in runs.
@@ -24,27 +24,44 @@ type Run = Arc<[(Key, Versioned)]>;
 
 impl Rows {
     pub(super) fn get(&self, key: &str) -> Option<&Versioned> {
-        self.singles.get(key).or_else(|| {
-            let (_, run) = self.runs.get_prev(key)?;
-            let at = run.binary_search_by(|(other, _)| (**other).cmp(key));
-            Some(&run[at.ok()?].1)
-        })
+        self.singles.get(key).or_else(|| self.in_run(key))
     }
 
-    /// Writes `rows` over what is there.
+    fn in_run(&self, key: &str) -> Option<&Versioned> {
+        // Mostly a person, or a record to be, and after all of them: much faster than to look for it.
+        let (_, last) = self.runs.get_max()?;
+        last.last().filter(|(end, _)| **end >= *key)?;
+        let (_, run) = self.runs.get_prev(key)?;
+        let at = run.binary_search_by(|(other, _)| (**other).cmp(key));
+        Some(&run[at.ok()?].1)
+    }
+
+    /// Writes `rows`. Those of version 1 are not there yet.
     pub(super) fn write(&mut self, rows: BTreeMap<Key, Versioned>) {
         for piece in pieces(rows.into_iter()) {
             match piece {
                 Piece::Row(key, row) => {
                     self.singles.insert(key, row);
                 }
-                Piece::Run(run) if self.overlaps(&run) => self.singles.extend(run),
-                Piece::Run(run) => {
-                    if let Some((first, _)) = run.first() {
-                        self.runs.insert(Arc::clone(first), run.into());
-                    }
-                }
+                Piece::Run(run) => self.write_run(run),
             }
+        }
+    }
+
+    /// Writes `run` after all runs that begin before its end: what would be in one of them is written by itself.
+    fn write_run(&mut self, mut run: Vec<(Key, Versioned)>) {
+        debug_assert!(
+            run.iter().all(|(key, _)| self.get(key).is_none()),
+            "a new row is there already"
+        );
+        let before = run.last().and_then(|(last, _)| self.runs.get_prev(last));
+        let after = match before.and_then(|(_, before)| before.last()) {
+            Some((end, _)) => run.split_off(run.partition_point(|(key, _)| key <= end)),
+            None => std::mem::take(&mut run),
+        };
+        self.singles.extend(run);
+        if let Some((first, _)) = after.first() {
+            self.runs.insert(Arc::clone(first), after.into());
         }
     }
 
@@ -83,18 +100,6 @@ impl Rows {
         )
         .map(|Ok(entry)| entry)
     }
-
-    /// Whether there are runs with keys between the first and the last one of `run`.
-    fn overlaps(&self, run: &[(Key, Versioned)]) -> bool {
-        let (Some((first, _)), Some((last, _))) = (run.first(), run.last()) else {
-            return false;
-        };
-        let before = self
-            .runs
-            .get_prev(&**last)
-            .and_then(|(_, before)| before.last());
-        before.is_some_and(|(end, _)| end >= first)
-    }
 }
 
 fn entry(key: &Key, row: &Versioned) -> Result<Entry, Infallible> {
@@ -103,4 +108,40 @@ fn entry(key: &Key, row: &Versioned) -> Result<Entry, Infallible> {
         value: Arc::clone(&row.value),
         version: row.version,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_made_side_by_side_is_one_value() {
+        let mut rows = Rows::default();
+        rows.write(new(["!t/10", "!t/12", "!t/14"]));
+        rows.write(new(["!t/20", "!t/22", "Ann"]));
+        assert_eq!((rows.runs.len(), rows.singles.len()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_made_late_is_written_by_itself_and_the_rest_is_one_value() {
+        let mut rows = Rows::default();
+        rows.write(new(["!t/10", "!t/20"]));
+        rows.write(new(["!t/30", "!t/40"]));
+        rows.write(new(["!t/05", "!t/15", "!t/35", "!t/45", "!t/55"]));
+        assert_eq!((rows.runs.len(), rows.singles.len()), (3, 3));
+        let keys = rows.cloned().map(|(key, _)| key[3..].to_owned());
+        let expected = ["05", "10", "15", "20", "30", "35", "40", "45", "55"];
+        assert!(keys.eq(expected));
+    }
+
+    fn new<const N: usize>(keys: [&str; N]) -> BTreeMap<Key, Versioned> {
+        let row = |key: &str| {
+            let row = Versioned {
+                value: "{}".into(),
+                version: 1,
+            };
+            (key.into(), row)
+        };
+        keys.into_iter().map(row).collect()
+    }
 }

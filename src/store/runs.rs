@@ -6,6 +6,9 @@
 //! that were just made, whose version is 1, are put into runs. Runs do not overlap. So a key is in one
 //! at the most: in the last that begins at it or before it.
 //!
+//! All this rests on that only a reset forgets rows, and it forgets all of them and all runs: a row that was
+//! taken away alone would uncover what is in a run.
+//!
 //! The keys of a run begin alike. A run from the last record to the first person, who comes after all records
 //! in the order of keys, would overlap all further runs of records.
 
@@ -20,7 +23,7 @@ pub(super) const VERSION: u64 = 1;
 /// Bytes of a run, so that it has a page of a database for itself and fills most of it.
 const LENGTH: usize = 3_600;
 
-/// Bytes that all keys of a run begin with.
+/// Bytes that all keys of a run begin with: `!t/` of records, for one. Shorter keys are in no run with others.
 const PREFIX: usize = 3;
 
 /// Bytes that each row takes besides its key and its value, or less.
@@ -48,13 +51,16 @@ impl<I: Iterator<Item = (Key, Versioned)>> Iterator for Pieces<I> {
     fn next(&mut self) -> Option<Piece> {
         let (key, row) = self.0.next()?;
         let mut room = LENGTH.saturating_sub(length(&key, &row));
+        if row.version != VERSION {
+            return Some(Piece::Row(key, row));
+        }
         let first = Arc::clone(&key);
         let mut joins = |(key, row): &(Key, Versioned)| {
             let left = room.checked_sub(length(key, row));
             room = left.unwrap_or_default();
             row.version == VERSION && left.is_some() && prefix(key) == prefix(&first)
         };
-        if row.version != VERSION || !self.0.peek().is_some_and(&mut joins) {
+        if !self.0.peek().is_some_and(&mut joins) {
             return Some(Piece::Row(key, row));
         }
         let mut run = vec![(key, row)];

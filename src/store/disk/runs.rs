@@ -1,7 +1,4 @@
-//! Runs of rows in the database: see [`crate::store::runs`].
-//!
-//! All this rests on that only a reset forgets rows, and it forgets all of them and all runs: a row that was
-//! taken away alone would uncover what is in a run.
+//! [Runs](crate::store::runs) in the database.
 
 use redb::{ReadOnlyTable, ReadableTable, StorageError, TableDefinition};
 
@@ -32,7 +29,8 @@ pub(super) fn overlap(
 #[derive(Debug)]
 pub(super) struct Runs {
     table: ReadOnlyTable<&'static str, Run<'static>>,
-    /// The last key in any: what is asked for is mostly a person, or a record to be, and comes after it.
+    /// The last key in any. What is asked for is mostly a person, or a record to be, and comes after it, unless
+    /// people have come in runs, too, as they do in a restore.
     end: Option<Key>,
 }
 

@@ -89,6 +89,35 @@ fn who_was_made_beside_records_stops_no_further_runs() {
 }
 
 #[test]
+fn a_run_over_keys_of_two_kinds_shows_its_rows() {
+    let (device, mut written) = without_runs();
+    drop(open(&device));
+    let database = database(&device);
+    let transaction = database.begin_write().unwrap();
+    let run = vec![("!t/x", "{}"), ("Ann", "{}"), ("Zoe", "{}")];
+    transaction
+        .open_table(RUNS)
+        .unwrap()
+        .insert("!t/x", &run)
+        .unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let (_, row) = new_row("");
+    written.extend(run.iter().map(|(key, _)| ((*key).into(), row.clone())));
+    let mut disk = open(&device);
+    commit(&mut disk, ["y", "z"].map(new_row).into(), &mut written);
+    let again = Versioned { version: 2, ..row };
+    let changed = Written::from([("Ann".into(), again)]);
+    commit(&mut disk, changed, &mut written);
+    drop(disk);
+    compare(
+        &open(&device).newest().snapshot(),
+        &written,
+        &mut Chance::seeded(1),
+    );
+}
+
+#[test]
 fn a_store_without_runs_shows_the_same_and_has_them_from_then_on() {
     let (device, mut written) = without_runs();
     let disk = open(&device);
