@@ -71,11 +71,7 @@ pub(super) fn replay(mut log: impl BufRead) -> io::Result<Replayed> {
     }
     let entries = rows
         .into_iter()
-        .map(|(key, Versioned { value, version })| Entry {
-            key,
-            value,
-            version,
-        })
+        .map(|(key, row)| Entry::new(key, row))
         .collect();
     let dump = Dump {
         stamp: Stamp {

@@ -37,6 +37,27 @@ pub struct Entry {
     pub version: u64,
 }
 
+impl Entry {
+    /// `key` with what it holds.
+    pub(crate) fn new(key: Key, Versioned { value, version }: Versioned) -> Self {
+        Self {
+            key,
+            value,
+            version,
+        }
+    }
+
+    /// The key, and what it holds.
+    pub(crate) fn into_row(self) -> (Key, Versioned) {
+        let Self {
+            key,
+            value,
+            version,
+        } = self;
+        (key, Versioned { value, version })
+    }
+}
+
 /// A write of one key, on the condition that it still has a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {

@@ -55,10 +55,10 @@ impl Rows {
             "a new row is there already"
         );
         let before = run.last().and_then(|(last, _)| self.runs.get_prev(last));
-        let after = match before.and_then(|(_, before)| before.last()) {
-            Some((end, _)) => run.split_off(run.partition_point(|(key, _)| key <= end)),
-            None => std::mem::take(&mut run),
-        };
+        let overlapping = before
+            .and_then(|(_, before)| before.last())
+            .map_or(0, |(end, _)| run.partition_point(|(key, _)| key <= end));
+        let after = run.split_off(overlapping);
         self.singles.extend(run);
         if let Some((first, _)) = after.first() {
             self.runs.insert(Arc::clone(first), after.into());
@@ -67,14 +67,7 @@ impl Rows {
 
     /// All of them.
     pub(super) fn cloned(&self) -> impl Iterator<Item = (Key, Versioned)> {
-        self.beginning_at("").map(|entry| {
-            let Entry {
-                key,
-                value,
-                version,
-            } = entry;
-            (key, Versioned { value, version })
-        })
+        self.beginning_at("").map(Entry::into_row)
     }
 
     /// The entries of `range`, its limit aside.
@@ -103,11 +96,7 @@ impl Rows {
 }
 
 fn entry(key: &Key, row: &Versioned) -> Result<Entry, Infallible> {
-    Ok(Entry {
-        key: Arc::clone(key),
-        value: Arc::clone(&row.value),
-        version: row.version,
-    })
+    Ok(Entry::new(Arc::clone(key), row.clone()))
 }
 
 #[cfg(test)]

@@ -50,11 +50,11 @@ impl<I: Iterator<Item = (Key, Versioned)>> Iterator for Pieces<I> {
 
     fn next(&mut self) -> Option<Piece> {
         let (key, row) = self.0.next()?;
-        let mut room = LENGTH.saturating_sub(length(&key, &row));
         if row.version != VERSION {
             return Some(Piece::Row(key, row));
         }
         let first = Arc::clone(&key);
+        let mut room = LENGTH.saturating_sub(length(&key, &row));
         let mut joins = |(key, row): &(Key, Versioned)| {
             let left = room.checked_sub(length(key, row));
             room = left.unwrap_or_default();

@@ -142,11 +142,7 @@ impl<S: Snapshot> Draft<S> {
                     Some(changed) => changed.clone(),
                     None => self.base.get(&put.key)?,
                 };
-                moved.push(Entry {
-                    key: Arc::clone(&put.key),
-                    value: current.value,
-                    version,
-                });
+                moved.push(Entry::new(Arc::clone(&put.key), current));
             }
         }
         Ok(moved)

@@ -6,7 +6,7 @@ use super::create::create;
 use super::file::{file, open_error, verified};
 use super::head::FORMAT;
 use super::held::Held;
-use crate::store::{Key, OpenError, Range, Versioned};
+use crate::store::{Entry, Key, OpenError, Range, Versioned};
 
 /// What a redb file begins with: stores of format 1 were such files as they are.
 const REDB: &[u8] = b"redb\x1a\n\xa9\r\n";
@@ -45,13 +45,7 @@ pub(super) fn upgrade(directory: &Path, path: &Path) -> Result<(), OpenError> {
     }
     let last = Checkpoint::read(&database, path).map_err(|error| open_error(path, error))?;
     let all = Range::default();
-    let rows = last.range(&all)?.map(|entry| {
-        entry.map(|entry| {
-            let value = entry.value;
-            let version = entry.version;
-            (entry.key, Versioned { value, version })
-        })
-    });
+    let rows = last.range(&all)?.map(|entry| entry.map(Entry::into_row));
     let rows: Vec<(Key, Versioned)> = rows.collect::<Result<_, _>>()?;
     let entries = rows.len();
     create(directory, path, last.stamp(), rows.into_iter())?;

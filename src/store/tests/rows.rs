@@ -1,10 +1,9 @@
 //! Rows in runs are rows like others.
 
+use super::Backend;
 use super::chance::Chance;
-use super::written::{Written, commit, compare, some_rows};
-use super::{Backend, Snapshot};
+use super::written::{Written, change, compare};
 use crate::store::runs::{Piece, pieces};
-use crate::store::state;
 use crate::store::{Key, Memory, Versioned};
 
 #[test]
@@ -59,13 +58,7 @@ fn rows_are_shown_as_they_were_written_and_old_snapshots_as_they_were() {
         let mut written = Written::new();
         let mut kept = Vec::new();
         for _ in 0..60 {
-            if chance.percent(3) {
-                let stamp = memory.newest().snapshot().stamp();
-                memory.commit(state::reset(stamp)).unwrap();
-                written.clear();
-            }
-            let rows = some_rows(&written, &mut chance);
-            commit(&mut memory, rows, &mut written);
+            change(&mut memory, &mut written, &mut chance);
             let shown = memory.newest().snapshot();
             compare(&shown, &written, &mut chance);
             if chance.percent(10) {

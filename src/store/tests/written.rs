@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chance::Chance;
 use super::{Backend, Entry, Range, Snapshot, Stamp, everything};
-use crate::store::state::Changes;
+use crate::store::state::{self, Changes};
 use crate::store::{Key, Versioned};
 
 /// All that was written since the last reset.
@@ -17,7 +17,7 @@ fn key(number: usize) -> String {
 }
 
 /// New rows side by side, or anywhere, or rows written again.
-pub(in crate::store) fn some_rows(written: &Written, chance: &mut Chance) -> Written {
+fn some_rows(written: &Written, chance: &mut Chance) -> Written {
     let mut rows = Written::new();
     for _ in 0..=chance.below(3) {
         let first = chance.below(1_000);
@@ -32,6 +32,20 @@ pub(in crate::store) fn some_rows(written: &Written, chance: &mut Chance) -> Wri
         }
     }
     rows
+}
+
+/// Commits rows at random, seldom after a reset.
+pub(in crate::store) fn change(
+    store: &mut impl Backend,
+    written: &mut Written,
+    chance: &mut Chance,
+) {
+    if chance.percent(3) {
+        let stamp = store.newest().snapshot().stamp();
+        store.commit(state::reset(stamp)).unwrap();
+        written.clear();
+    }
+    commit(store, some_rows(written, chance), written);
 }
 
 /// Commits `rows`, which are added to what was written.
@@ -73,10 +87,6 @@ pub(in crate::store) fn compare(shown: &impl Snapshot, written: &Written, chance
 }
 
 pub(in crate::store) fn entries(written: &Written) -> Vec<Entry> {
-    let entry = |(key, row): (&Key, &Versioned)| Entry {
-        key: key.clone(),
-        value: row.value.clone(),
-        version: row.version,
-    };
-    written.iter().map(entry).collect()
+    let rows = written.clone().into_iter();
+    rows.map(|(key, row)| Entry::new(key, row)).collect()
 }

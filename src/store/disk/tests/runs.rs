@@ -11,7 +11,7 @@ use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::everything;
 use crate::store::tests::workload::{new_device, open};
-use crate::store::tests::written::{Written, commit, compare, entries, some_rows};
+use crate::store::tests::written::{Written, change, commit, compare, entries};
 use crate::store::{Backend, Disk, Key, OpenError, Snapshot, Versioned};
 
 /// Names of the tables: stores that exist have them.
@@ -27,12 +27,7 @@ fn rows_are_shown_as_they_were_written_whether_in_runs_or_not() {
         let mut disk = open(&device);
         let mut written = Written::new();
         for _ in 0..60 {
-            if chance.percent(3) {
-                let stamp = disk.newest().snapshot().stamp();
-                disk.commit(state::reset(stamp)).unwrap();
-                written.clear();
-            }
-            commit(&mut disk, some_rows(&written, &mut chance), &mut written);
+            change(&mut disk, &mut written, &mut chance);
             if chance.percent(20) {
                 drop(disk);
                 disk = open(&device);
@@ -44,7 +39,7 @@ fn rows_are_shown_as_they_were_written_whether_in_runs_or_not() {
         in_runs += runs;
         alone += rows;
         // Whatever is in a run, and was written again or not, is one row to whoever reads.
-        compare(&open(&device).newest().snapshot(), &written, &mut chance);
+        compare_reopened(&device, &written);
     }
     assert!(in_runs > 100, "{in_runs} runs");
     assert!(alone > 1_000, "{alone} rows");
@@ -59,11 +54,7 @@ fn a_run_that_would_overlap_another_is_written_row_by_row() {
         let made = keys.iter().map(|key| new_row(key)).collect();
         commit(&mut disk, made, &mut written);
         drop(disk);
-        compare(
-            &open(&device).newest().snapshot(),
-            &written,
-            &mut Chance::seeded(1),
-        );
+        compare_reopened(&device, &written);
     }
     assert_eq!(tables(&device), (4, 2));
 }
@@ -79,11 +70,7 @@ fn who_was_made_beside_records_stops_no_further_runs() {
         made.insert(format!("Person {}", keys[0]).into(), row);
         commit(&mut disk, made, &mut written);
         drop(disk);
-        compare(
-            &open(&device).newest().snapshot(),
-            &written,
-            &mut Chance::seeded(1),
-        );
+        compare_reopened(&device, &written);
     }
     assert_eq!(tables(&device), (2, 2));
 }
@@ -110,11 +97,7 @@ fn a_run_over_keys_of_two_kinds_shows_its_rows() {
     let changed = Written::from([("Ann".into(), again)]);
     commit(&mut disk, changed, &mut written);
     drop(disk);
-    compare(
-        &open(&device).newest().snapshot(),
-        &written,
-        &mut Chance::seeded(1),
-    );
+    compare_reopened(&device, &written);
 }
 
 #[test]
@@ -167,6 +150,11 @@ fn a_store_that_is_cut_off_while_it_is_given_runs_shows_the_same() {
         let shown = everything(&disk.newest().snapshot());
         assert_eq!(shown, entries(&written), "after {count} steps");
     }
+}
+
+fn compare_reopened(device: &Device, written: &Written) {
+    let disk = open(device);
+    compare(&disk.newest().snapshot(), written, &mut Chance::seeded(1));
 }
 
 fn new_row(key: &str) -> (Key, Versioned) {
