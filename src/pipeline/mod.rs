@@ -17,7 +17,6 @@ mod counted;
 mod draft;
 mod error;
 mod fuse;
-mod generations;
 mod logged;
 mod patience;
 mod places;

@@ -7,8 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::cell::Cell;
 use super::error::Cause;
-use super::generations::Generations;
-use crate::kv::{Key, Kv, KvError, Put, Stamp};
+use crate::kv::{Generations, Key, Kv, KvError, Put, Stamp};
 
 /// How often a cell is read again at once when somebody else was faster, before its turn is given to
 /// another transfer of this process.

@@ -1,8 +1,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cell::Cell;
-use super::generations::Generations;
-use crate::kv::{Key, Versioned};
+use crate::kv::{Generations, Key, Versioned};
 
 /// How many cells are remembered; twice as many at the most.
 const REMEMBERED: usize = 100_000;

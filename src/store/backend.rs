@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::state::Changes;
-use super::{Entry, Fault, Newest, Range, Stamp, Versioned};
+use super::{Entry, Fault, Key, Newest, Range, Stamp, Versioned};
 use crate::metrics::CommitMetrics;
 
 /// A commit, as a whole: what it shows never changes, however long it is kept. Clones are cheap.
@@ -58,6 +58,15 @@ pub trait Backend: Send + 'static {
 
     /// The newest commit, now and after each further one.
     fn newest(&self) -> &Arc<Newest<Self::Snapshot>>;
+
+    /// The version of `key` in `newest`, the newest commit.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if it cannot be read.
+    fn version(&mut self, newest: &Self::Snapshot, key: &Key) -> Result<u64, Fault> {
+        newest.version(key)
+    }
 
     /// Keeps a copy of what a reset is about to forget.
     ///

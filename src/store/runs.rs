@@ -18,16 +18,13 @@ use std::sync::Arc;
 use super::{Key, Versioned};
 
 /// The version of what is in a run.
-pub(super) const VERSION: u64 = 1;
+const VERSION: u64 = 1;
 
-/// Bytes of a run, so that it has a page of a database for itself and fills most of it.
-const LENGTH: usize = 3_600;
+/// Rows of a run at the most: a reader that keeps a run keeps all of it.
+const MOST: usize = 32;
 
 /// Bytes that all keys of a run begin with: `!t/` of records, for one. Shorter keys are in no run with others.
 const PREFIX: usize = 3;
-
-/// Bytes that each row takes besides its key and its value, or less.
-const ROW_HEAD: usize = 6;
 
 /// What is inserted at a time.
 #[derive(Debug)]
@@ -54,29 +51,21 @@ impl<I: Iterator<Item = (Key, Versioned)>> Iterator for Pieces<I> {
             return Some(Piece::Row(key, row));
         }
         let first = Arc::clone(&key);
-        let mut room = LENGTH.saturating_sub(length(&key, &row));
-        let mut joins = |(key, row): &(Key, Versioned)| {
-            let left = room.checked_sub(length(key, row));
-            room = left.unwrap_or_default();
-            row.version == VERSION && left.is_some() && prefix(key) == prefix(&first)
-        };
-        if !self.0.peek().is_some_and(&mut joins) {
+        let joins =
+            |(key, row): &(Key, Versioned)| row.version == VERSION && prefix(key) == prefix(&first);
+        let Some(second) = self.0.next_if(joins) else {
             return Some(Piece::Row(key, row));
+        };
+        let mut run = vec![(key, row), second];
+        while run.len() < MOST
+            && let Some(next) = self.0.next_if(joins)
+        {
+            run.push(next);
         }
-        let mut run = vec![(key, row)];
-        loop {
-            run.extend(self.0.next());
-            if !self.0.peek().is_some_and(&mut joins) {
-                return Some(Piece::Run(run));
-            }
-        }
+        Some(Piece::Run(run))
     }
 }
 
 fn prefix(key: &str) -> &[u8] {
     &key.as_bytes()[..key.len().min(PREFIX)]
-}
-
-fn length(key: &str, row: &Versioned) -> usize {
-    key.len() + row.value.len() + ROW_HEAD
 }

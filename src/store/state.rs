@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Entry, Fault, Key, Put, Range, Snapshot, Stamp, Versioned};
+use super::{Backend, Entry, Fault, Key, Put, Range, Snapshot, Stamp, Versioned};
 
 /// A write to the store: all of it happens, or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +58,15 @@ pub struct Changes {
 }
 
 /// Writes that were decided and wait to be committed together, on top of the commit before.
-pub(super) struct Draft<S> {
-    base: S,
+pub(super) struct Draft<B: Backend> {
+    base: B::Snapshot,
     changes: Changes,
 }
 
-impl<S: Snapshot> Draft<S> {
-    pub(super) fn new(base: S) -> Self {
+impl<B: Backend> Draft<B> {
+    /// On top of the newest commit.
+    pub(super) fn new(backend: &B) -> Self {
+        let base = backend.newest().snapshot();
         let changes = Changes {
             stamp: base.stamp(),
             reset: false,
@@ -73,9 +75,10 @@ impl<S: Snapshot> Draft<S> {
         Self { base, changes }
     }
 
-    /// Decides `puts`; if they are accepted, the draft holds them.
+    /// Decides `puts`; if they are accepted, the draft holds them. `backend` is where it will be committed.
     pub(super) fn put(
         &mut self,
+        backend: &mut B,
         puts: &[Put],
         epoch: Option<u64>,
     ) -> Result<Result<Stamp, Refusal>, Fault> {
@@ -86,7 +89,7 @@ impl<S: Snapshot> Draft<S> {
         if let Err(refusal) = self.accepts(epoch) {
             return Ok(Err(refusal));
         }
-        let moved = self.moved(&in_order)?;
+        let moved = self.moved(backend, &in_order)?;
         if !moved.is_empty() {
             return Ok(Err(Refusal::Version(moved)));
         }
@@ -126,7 +129,7 @@ impl<S: Snapshot> Draft<S> {
     }
 
     /// What has moved since the versions of `puts` were read, which are sorted by key.
-    fn moved(&self, puts: &[&Put]) -> Result<Vec<Entry>, Fault> {
+    fn moved(&self, backend: &mut B, puts: &[&Put]) -> Result<Vec<Entry>, Fault> {
         let mut moved = Vec::new();
         let mut gap = None;
         for (at, put) in puts.iter().enumerate() {
@@ -135,7 +138,7 @@ impl<S: Snapshot> Draft<S> {
             let version = match changed {
                 Some(changed) => changed.version,
                 None if put.version == 0 => self.version_of_new(&put.key, next_is_new, &mut gap)?,
-                None => self.base.version(&put.key)?,
+                None => backend.version(&self.base, &put.key)?,
             };
             if version != put.version {
                 let current = match changed {

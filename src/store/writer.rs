@@ -92,16 +92,18 @@ impl<B: Backend> Writer<B> {
 
     /// Decides the batch in order, commits it, and answers. A reset is a commit of its own.
     fn write(&mut self, batch: &mut Vec<Waiting>) -> Result<(), Fault> {
-        let mut draft = self.draft();
+        let mut draft = Draft::new(&self.backend);
         let mut answers = Vec::with_capacity(batch.len());
         for Waiting { write, answer } in batch.drain(..) {
             match write {
-                Write::Puts { puts, epoch } => answers.push((answer, draft.put(&puts, epoch)?)),
+                Write::Puts { puts, epoch } => {
+                    answers.push((answer, draft.put(&mut self.backend, &puts, epoch)?));
+                }
                 Write::Reset => {
                     self.commit(draft, &mut answers)?;
                     let result = self.reset()?;
                     answers.push((answer, result));
-                    draft = self.draft();
+                    draft = Draft::new(&self.backend);
                 }
             }
         }
@@ -109,11 +111,7 @@ impl<B: Backend> Writer<B> {
         self.backend.tidy()
     }
 
-    fn commit(
-        &mut self,
-        draft: Draft<B::Snapshot>,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Fault> {
+    fn commit(&mut self, draft: Draft<B>, answers: &mut Vec<Answer>) -> Result<(), Fault> {
         if !draft.is_empty() {
             self.make_durable(draft.into_changes())?;
         }
@@ -133,11 +131,6 @@ impl<B: Backend> Writer<B> {
         let stamp = changes.stamp;
         self.make_durable(changes)?;
         Ok(Ok(stamp))
-    }
-
-    /// Nothing yet, on top of the newest commit.
-    fn draft(&self) -> Draft<B::Snapshot> {
-        Draft::new(self.backend.newest().snapshot())
     }
 
     /// One commit, which readers see then.

@@ -18,10 +18,13 @@ use super::seal::{self, Seal};
 const MAGIC: &[u8; 16] = b"splitdim store\n\0";
 
 /// The format of what is written. 1 was a redb file without a journal.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
 
-/// The format before there were runs in the database; everything else is the same.
-pub(super) const WITHOUT_RUNS: u64 = 2;
+/// The format in which the database had rows, and [runs](super::former) of them; everything else is the same.
+pub(super) const WITH_RUNS: u64 = 3;
+
+/// The format in which it had rows only.
+const OF_ROWS: u64 = 2;
 
 /// Where the mark is: on a page of its own.
 pub(super) const MARK_AT: u64 = 4096;
@@ -38,7 +41,7 @@ const KEY: usize = 16;
 /// The head of a store's file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
-    /// [`FORMAT`] or [`WITHOUT_RUNS`].
+    /// [`FORMAT`], or one that can become it.
     pub(super) format: u64,
     /// Bytes of the journal.
     pub(super) journal: u64,
@@ -111,7 +114,7 @@ fn parse(sealed: &[u8]) -> Option<Begins> {
     };
     head.seal().open(sealed)?;
     Some(match head.format {
-        FORMAT | WITHOUT_RUNS => Begins::Store(head),
+        FORMAT | WITH_RUNS | OF_ROWS => Begins::Store(head),
         other => Begins::Format(other),
     })
 }

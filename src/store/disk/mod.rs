@@ -2,24 +2,28 @@
 //! database, which takes up what is in the journal (a *checkpoint*).
 
 mod before_reset;
+mod block;
+mod blocks;
 mod checkpoint;
 mod create;
 mod file;
+mod former;
 mod frame;
 mod head;
 mod held;
 mod journal;
+mod meta;
 mod open;
 mod part;
-mod runs;
+mod row;
 mod seal;
 mod settling;
 mod snapshot;
 mod syncs;
-mod tables;
 #[cfg(test)]
 mod tests;
 mod upgrade;
+mod versions;
 mod writing;
 
 use std::fs::File;
@@ -31,7 +35,7 @@ use redb::{Database, StorageBackend};
 
 use super::rows::Rows;
 use super::state::Changes;
-use super::{Backend, Fault, Newest, Snapshot};
+use super::{Backend, Fault, Key, Newest, Snapshot};
 
 use crate::metrics::CommitMetrics;
 use checkpoint::Checkpoint;
@@ -39,6 +43,7 @@ use journal::{Appended, Journal};
 use settling::Settling;
 use snapshot::DiskSnapshot;
 use syncs::Syncs;
+use versions::Versions;
 use writing::Writing;
 
 /// The file that holds the store, in the data directory; named when it was a redb file and nothing else.
@@ -55,6 +60,7 @@ pub struct Disk {
     database: Database,
     journal: Journal,
     newest: Arc<Newest<DiskSnapshot>>,
+    versions: Versions,
     syncs: Syncs,
     directory: PathBuf,
     /// Held until the process ends.
@@ -164,6 +170,11 @@ impl Backend for Disk {
         &self.newest
     }
 
+    fn version(&mut self, newest: &DiskSnapshot, key: &Key) -> Result<u64, Fault> {
+        let known = self.versions.recall(key);
+        known.map_or_else(|| newest.version(key), Ok)
+    }
+
     fn keep_before_reset(&mut self) -> Result<(), Fault> {
         let last = self.newest.snapshot();
         if last.is_empty()? {
@@ -174,6 +185,7 @@ impl Backend for Disk {
     }
 
     fn commit(&mut self, changes: Changes) -> Result<(), Fault> {
+        self.versions.follow(&changes);
         self.try_commit(changes)
             .map_err(|error| fault("write", &self.path(), error))
     }

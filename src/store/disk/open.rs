@@ -5,18 +5,22 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::{Database, StorageBackend};
+use redb::Database;
+#[cfg(test)]
+use redb::StorageBackend;
 
 use super::checkpoint::Checkpoint;
 use super::create::create;
 use super::file::{damaged, file, io_error, unsound, verified, write_error};
+use super::former::Former;
 use super::frame::Frame;
 use super::head::{Begins, FORMAT, Head};
 use super::held::Held;
 use super::journal::{Journal, Replayed};
 use super::part::Part;
+use super::versions::Versions;
 use super::writing::Writing;
-use super::{Disk, DiskSnapshot, FILE_NAME, Storage, upgrade};
+use super::{Disk, DiskSnapshot, FILE_NAME, Storage, meta, upgrade};
 use crate::store::{Newest, OpenError, Stamp, epoch};
 
 /// Whoever holds its lock has the directory.
@@ -46,7 +50,7 @@ impl Disk {
                     epoch: epoch::first(),
                     revision: 0,
                 };
-                create(directory, &path, empty, std::iter::empty())?;
+                create(directory, &path, empty, |_| Ok(()))?;
             }
             Err(error) => return Err(io_error("read", &path)(error)),
         }
@@ -77,42 +81,45 @@ impl Disk {
         }
         let held = Held::new(Part::new(Arc::clone(&file), head.database_at()));
         let database = verified(&held).map_err(|error| unsound(&path, error))?;
-        let read = || Checkpoint::read(&database, &path).map_err(|error| unsound(&path, error));
-        let last = read()?;
-        let replayed = Journal::replay(&*file, &head, last.stamp().revision);
+        let stamp = meta::stamp(&database).map_err(|error| unsound(&path, error))?;
+        let former = Former::find(&database, head.format).map_err(|error| unsound(&path, error))?;
+        let replayed = Journal::replay(&*file, &head, stamp.revision);
         let Replayed::Frames(frames) = replayed.map_err(io_error("read", &path))? else {
             return Err(damaged(&path, "its journal is not whole"));
         };
-        // Rows in them would be hidden.
-        if head.format == FORMAT && !last.has_runs() {
-            return Err(damaged(&path, "its database has no runs"));
-        }
         held.release().map_err(io_error("write", &path))?;
+        if let Some(former) = former {
+            let converted = former.convert(&database, stamp);
+            converted.map_err(|error| write_error(&path, error))?;
+        }
         if head.format != FORMAT {
-            add_runs(&*file, head, &database, last.stamp())
-                .map_err(|error| write_error(&path, error))?;
+            let head = Head {
+                format: FORMAT,
+                ..head
+            };
+            let written = head.write(&*file).and_then(|()| file.sync_data());
+            written.map_err(io_error("write", &path))?;
+            tracing::info!(path = %path.display(), "the store was given blocks");
         }
         let journal = Journal::new(file, &head, held.syncs());
-        let newest = match frames.last() {
-            None => last,
+        if let Some(newest) = frames.last() {
             // Written anew, since a sync of the journal may have failed before, and what was read
             // now may not be on the disk.
-            Some(newest) => {
-                let stamp = Stamp {
-                    revision: newest.revision,
-                    ..last.stamp()
-                };
-                take_up(&database, frames, stamp).map_err(|error| write_error(&path, error))?;
-                let marked = journal.mark(stamp.revision);
-                marked.map_err(io_error("write", &path))?;
-                read()?
-            }
-        };
+            let stamp = Stamp {
+                revision: newest.revision,
+                ..stamp
+            };
+            take_up(&database, frames, stamp).map_err(|error| write_error(&path, error))?;
+            let marked = journal.mark(stamp.revision);
+            marked.map_err(io_error("write", &path))?;
+        }
+        let newest = Checkpoint::read(&database, &path).map_err(|error| unsound(&path, error))?;
         Ok(Self {
             settling: None,
             database,
             journal,
             newest: Arc::new(Newest::new(DiskSnapshot::of(newest))),
+            versions: Versions::new(),
             syncs: held.syncs(),
             directory: directory.to_owned(),
             _lock: None,
@@ -134,31 +141,8 @@ impl Disk {
         backend: impl StorageBackend,
         journal: u64,
     ) -> Result<(), redb::Error> {
-        super::create::fill(
-            Arc::new(backend),
-            journal,
-            Stamp::default(),
-            std::iter::empty(),
-        )
+        super::create::fill(Arc::new(backend), journal, Stamp::default(), |_| Ok(()))
     }
-}
-
-/// Gives a store from before there were runs room for them. From then on older programs refuse it.
-fn add_runs(
-    file: &dyn StorageBackend,
-    head: Head,
-    database: &Database,
-    stamp: Stamp,
-) -> Result<(), redb::Error> {
-    let writing = Writing::begin(database)?;
-    writing.write(std::iter::empty())?;
-    writing.commit(stamp)?;
-    let head = Head {
-        format: FORMAT,
-        ..head
-    };
-    head.write(file)?;
-    Ok(file.sync_data()?)
 }
 
 /// Makes what is in the journal a checkpoint.

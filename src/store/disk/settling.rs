@@ -1,17 +1,18 @@
+use std::vec;
+
 use redb::Database;
 
 use super::writing::Writing;
-use crate::store::Stamp;
 use crate::store::rows::Rows;
-use crate::store::runs::{Piece, pieces};
+use crate::store::{Key, Stamp, Versioned};
 
 /// A checkpoint whose rows are written a few at a time, between commits: only redb's commit at its end is in
 /// one piece.
 #[derive(Debug)]
 pub(super) struct Settling {
     writing: Writing,
-    /// What is still to be written, the last one first.
-    rest: Vec<Piece>,
+    /// What is still to be written.
+    rest: vec::IntoIter<(Key, Versioned)>,
     all: usize,
     stamp: Stamp,
 }
@@ -23,12 +24,11 @@ impl Settling {
         stamp: Stamp,
         rows: &Rows,
     ) -> Result<Self, redb::Error> {
-        let mut rest: Vec<_> = pieces(rows.cloned()).collect();
-        rest.reverse();
+        let rows: Vec<_> = rows.cloned().collect();
         Ok(Self {
             writing: Writing::begin(database)?,
-            all: rest.len(),
-            rest,
+            all: rows.len(),
+            rest: rows.into_iter(),
             stamp,
         })
     }
@@ -37,13 +37,10 @@ impl Settling {
     pub(super) fn write(&mut self, done: u64, whole: u64) -> Result<bool, redb::Error> {
         let left =
             u128::from(whole.saturating_sub(done)) * self.all as u128 / u128::from(whole.max(1));
-        let left = usize::try_from(left)
-            .unwrap_or(usize::MAX)
-            .min(self.rest.len());
-        if left < self.rest.len() {
-            self.writing.write_pieces(self.rest.drain(left..).rev())?;
-        }
-        Ok(self.rest.is_empty())
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let next = self.rest.len().saturating_sub(left);
+        self.writing.write(self.rest.by_ref().take(next))?;
+        Ok(self.rest.len() == 0)
     }
 
     /// Gives it up: nothing of it was written.
@@ -52,8 +49,8 @@ impl Settling {
     }
 
     /// Writes what is left and commits it.
-    pub(super) fn finish(mut self) -> Result<(), redb::Error> {
-        self.writing.write_pieces(self.rest.drain(..).rev())?;
+    pub(super) fn finish(self) -> Result<(), redb::Error> {
+        self.writing.write(self.rest)?;
         self.writing.commit(self.stamp)
     }
 }

@@ -1,12 +1,13 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::checkpoint::{self, Checkpoint};
 use super::create::create;
 use super::file::{file, open_error, verified};
+use super::former::Former;
 use super::head::FORMAT;
 use super::held::Held;
-use crate::store::{Entry, Key, OpenError, Range, Versioned};
+use super::meta;
+use crate::store::OpenError;
 
 /// What a redb file begins with: stores of format 1 were such files as they are.
 const REDB: &[u8] = b"redb\x1a\n\xa9\r\n";
@@ -32,7 +33,8 @@ pub(super) fn upgrade(directory: &Path, path: &Path) -> Result<(), OpenError> {
     // Never released: the old file stays as it is until the new one takes its place.
     let held = Held::new(file(path)?);
     let database = verified(&held).map_err(|error| open_error(path, error))?;
-    match checkpoint::format(&database).map_err(|error| open_error(path, error))? {
+    let opened = |error| open_error(path, error);
+    match meta::format(&database).map_err(opened)? {
         Some(OLD_FORMAT) => {}
         Some(found) => {
             return Err(OpenError::Format {
@@ -43,12 +45,9 @@ pub(super) fn upgrade(directory: &Path, path: &Path) -> Result<(), OpenError> {
         }
         None => return Err(OpenError::Foreign(path.to_owned())),
     }
-    let last = Checkpoint::read(&database, path).map_err(|error| open_error(path, error))?;
-    let all = Range::default();
-    let rows = last.range(&all)?.map(|entry| entry.map(Entry::into_row));
-    let rows: Vec<(Key, Versioned)> = rows.collect::<Result<_, _>>()?;
-    let entries = rows.len();
-    create(directory, path, last.stamp(), rows.into_iter())?;
-    tracing::info!(path = %path.display(), entries, "the store was given a journal");
+    let former = Former::of(&database, OLD_FORMAT).map_err(opened)?;
+    let stamp = meta::stamp(&database).map_err(opened)?;
+    create(directory, path, stamp, |writing| former.copy(writing))?;
+    tracing::info!(path = %path.display(), "the store was given a journal");
     Ok(())
 }

@@ -1,10 +1,9 @@
 use std::fmt;
 
-use redb::{Database, Durability, WriteTransaction};
+use redb::{Database, Durability, TableHandle, WriteTransaction};
 
-use super::runs::{self, RUNS, Run};
-use super::tables::{META, ROWS};
-use crate::store::runs::{Piece, pieces};
+use super::blocks::{self, BLOCKS};
+use super::meta::META;
 use crate::store::{Key, Stamp, Versioned};
 
 /// A checkpoint that is being written, on top of the last one. Nothing of it counts before it is
@@ -24,8 +23,12 @@ impl Writing {
 
     /// Forgets all rows.
     pub(super) fn reset(&self) -> Result<(), redb::Error> {
-        self.0.delete_table(ROWS)?;
-        self.0.delete_table(RUNS)?;
+        self.forget(BLOCKS)
+    }
+
+    /// Forgets `table`, if there is one.
+    pub(super) fn forget(&self, table: impl TableHandle) -> Result<(), redb::Error> {
+        self.0.delete_table(table)?;
         Ok(())
     }
 
@@ -34,36 +37,7 @@ impl Writing {
         &self,
         rows: impl Iterator<Item = (Key, Versioned)>,
     ) -> Result<(), redb::Error> {
-        self.write_pieces(pieces(rows))
-    }
-
-    /// Writes `pieces` over what is there.
-    pub(super) fn write_pieces(
-        &self,
-        pieces: impl Iterator<Item = Piece>,
-    ) -> Result<(), redb::Error> {
-        let mut rows = self.0.open_table(ROWS)?;
-        let mut runs = self.0.open_table(RUNS)?;
-        for piece in pieces {
-            match piece {
-                Piece::Row(key, Versioned { value, version }) => {
-                    rows.insert(&*key, (version, &*value))?;
-                }
-                Piece::Run(run) if runs::overlap(&runs, &run)? => {
-                    for (key, Versioned { value, version }) in run {
-                        rows.insert(&*key, (version, &*value))?;
-                    }
-                }
-                Piece::Run(run) => {
-                    let run = run.iter().map(|(key, row)| (&**key, &*row.value));
-                    let run: Run<'_> = run.collect();
-                    if let Some(&(first, _)) = run.first() {
-                        runs.insert(first, run)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+        Ok(blocks::write(&mut self.0.open_table(BLOCKS)?, rows)?)
     }
 
     pub(super) fn abort(self) -> Result<(), redb::Error> {
@@ -72,6 +46,8 @@ impl Writing {
 
     /// Makes it the last checkpoint, as of `stamp`.
     pub(super) fn commit(self, stamp: Stamp) -> Result<(), redb::Error> {
+        // There must be one, if only an empty one.
+        self.0.open_table(BLOCKS)?;
         {
             let mut meta = self.0.open_table(META)?;
             meta.insert("epoch", stamp.epoch)?;

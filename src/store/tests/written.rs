@@ -34,6 +34,12 @@ fn some_rows(written: &Written, chance: &mut Chance) -> Written {
     rows
 }
 
+/// A row that was just made.
+pub(in crate::store) fn new_row(key: &str) -> (Key, Versioned) {
+    let value = "{}".into();
+    (key.into(), Versioned { value, version: 1 })
+}
+
 /// Commits rows at random, seldom after a reset.
 pub(in crate::store) fn change(
     store: &mut impl Backend,

@@ -20,7 +20,7 @@ fn a_newer_format_is_refused_by_its_number() {
     let Begins::Store(head) = Head::read(&device).unwrap() else {
         panic!("no store");
     };
-    let newer = Head { format: 4, ..head };
+    let newer = Head { format: 5, ..head };
     newer.write(&device).unwrap();
     let directory = TempDir::new().unwrap();
     let path = directory.path().join(FILE_NAME);
@@ -29,7 +29,7 @@ fn a_newer_format_is_refused_by_its_number() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the store {} has format 4, and this program knows format 3; \
+            "the store {} has format 5, and this program knows format 4; \
              use the program that wrote it",
             path.display()
         )

@@ -77,7 +77,7 @@ fn what_names_another_format_is_refused_and_stays_as_it_is() {
                     error,
                     OpenError::Format {
                         found: 7,
-                        known: 3,
+                        known: 4,
                         ..
                     }
                 );

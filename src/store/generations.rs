@@ -1,12 +1,12 @@
 use std::collections::HashMap;
 use std::mem;
 
-use crate::kv::Key;
+use super::Key;
 
 /// What is known of keys, in two generations: what was not used while the young one filled up is
 /// forgotten.
 #[derive(Debug)]
-pub(super) struct Generations<T> {
+pub(crate) struct Generations<T> {
     /// So many in each.
     most: usize,
     young: HashMap<Key, T>,
@@ -15,7 +15,7 @@ pub(super) struct Generations<T> {
 
 impl<T> Generations<T> {
     /// Keeps at least the last `most`, and twice as many at the most.
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             young: HashMap::new(),
@@ -23,7 +23,7 @@ impl<T> Generations<T> {
         }
     }
 
-    pub(super) fn remember(&mut self, key: Key, known: T) {
+    pub(crate) fn remember(&mut self, key: Key, known: T) {
         if self.young.len() >= self.most {
             self.old = mem::take(&mut self.young);
         }
@@ -31,7 +31,7 @@ impl<T> Generations<T> {
     }
 
     /// Takes out what is known of `key`.
-    pub(super) fn recall(&mut self, key: &Key) -> Option<T> {
+    pub(crate) fn recall(&mut self, key: &Key) -> Option<T> {
         // Most of the time there is no older one, and nothing to be looked for.
         let old = match self.old.is_empty() {
             true => None,
@@ -40,7 +40,7 @@ impl<T> Generations<T> {
         self.young.remove(key).or(old)
     }
 
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         *self = Self::new(self.most);
     }
 }
