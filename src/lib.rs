@@ -1,10 +1,11 @@
 //! SplitDim keeps track of who owes whom in a group of people, without losing a cent.
 //!
 //! Imports point one way: `http → pipeline → kv → store`; all may use `ledger`, which is pure, and
-//! `metrics` and `telemetry`, which know of none of them. What stands around HTTP services is `web`.
+//! `metrics`, `telemetry` and `generations`, which know of none of them. What stands around HTTP services is `web`.
 //! The binaries only wire.
 
 pub mod config;
+mod generations;
 pub mod http;
 pub mod kv;
 pub mod kvstore;

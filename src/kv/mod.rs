@@ -12,7 +12,6 @@ pub mod wire;
 
 use tower::util::BoxCloneSyncService;
 
-pub(crate) use crate::store::Generations;
 pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
 pub use client::KvClient;

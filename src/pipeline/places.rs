@@ -7,7 +7,8 @@ use tokio::sync::Semaphore;
 
 use super::cell::Cell;
 use super::error::Cause;
-use crate::kv::{Generations, Key, Kv, KvError, Put, Stamp};
+use crate::generations::Generations;
+use crate::kv::{Key, Kv, KvError, Put, Stamp};
 
 /// How often a cell is read again at once when somebody else was faster, before its turn is given to
 /// another transfer of this process.
@@ -33,7 +34,7 @@ pub(super) struct Places {
 struct Known {
     held: HashMap<Key, Arc<Place>>,
     /// What was last seen of cells that nobody holds.
-    left: Generations<Sight>,
+    left: Generations<Key, Sight>,
 }
 
 /// The cell of one person.

@@ -1,7 +1,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::cell::Cell;
-use crate::kv::{Generations, Key, Versioned};
+use crate::generations::Generations;
+use crate::kv::{Key, Versioned};
 
 /// How many cells are remembered; twice as many at the most.
 const REMEMBERED: usize = 100_000;
@@ -17,7 +18,7 @@ pub(super) struct Remembered {
 struct Cells {
     /// That all of them are of.
     epoch: Option<u64>,
-    known: Generations<Known>,
+    known: Generations<Key, Known>,
 }
 
 /// A cell as it was.

@@ -1,6 +1,7 @@
 //! What is in a block: rows, sorted, and those that are written over them.
 
 use std::iter::Peekable;
+use std::ops::Range;
 
 use redb::StorageError;
 
@@ -11,43 +12,57 @@ use crate::store::{Key, Versioned};
 /// is longer makes a longer one.
 const LENGTH: usize = 3_600;
 
-/// Bytes of new rows that are merged at a time, or a row more: bounds the memory that a long restore takes.
+/// Bytes of a block with room for further rows.
+const ROOMY: usize = LENGTH * 3 / 4;
+
+/// Bytes of new rows that are rewritten at a time, or a row more: bounds the memory that a long restore takes.
 const TOGETHER: usize = 64 * 1024;
 
 /// The rows of a block, with others that were written over them.
 #[derive(Debug, Default)]
-pub(super) struct Merged {
+pub(super) struct Rewritten {
     bytes: Vec<u8>,
     /// Where each row begins.
     starts: Vec<usize>,
-    /// Bytes of rows that were not there before.
-    new: usize,
-    /// Where the last of them ends.
-    new_until: Option<usize>,
+    /// The rows that were not there before.
+    new: New,
 }
 
-impl Merged {
+/// New rows among others.
+#[derive(Debug, Default)]
+struct New {
+    count: usize,
+    /// Bytes of them all.
+    length: usize,
+    /// From where the first begins to where the last ends.
+    extent: Range<usize>,
+}
+
+impl Rewritten {
     /// Merges what is `there` with the next of `rows`, which are sorted by key: those before the key `end`,
-    /// or as many of them as are merged at a time.
+    /// or as many of them as are rewritten at a time.
     pub(super) fn of(
         there: &[u8],
         rows: &mut Peekable<impl Iterator<Item = (Key, Versioned)>>,
         end: Option<&str>,
     ) -> Result<Self, StorageError> {
-        let mut merged = Self::default();
+        let mut rewritten = Self {
+            bytes: Vec::with_capacity(2 * LENGTH),
+            ..Self::default()
+        };
         for old in row::decode(there) {
             let old = old?;
-            merged.add_new(rows, |key| key.as_bytes() < old.key)?;
+            rewritten.add_new(rows, |key| key.as_bytes() < old.key)?;
             match rows.next_if(|(key, _)| key.as_bytes() == old.key) {
-                Some((key, row)) => merged.add(&key, &row)?,
+                Some((key, row)) => rewritten.add(&key, &row)?,
                 None => {
-                    merged.starts.push(merged.bytes.len());
-                    merged.bytes.extend(old.bytes);
+                    rewritten.starts.push(rewritten.bytes.len());
+                    rewritten.bytes.extend(old.bytes);
                 }
             }
         }
-        merged.add_new(rows, |key| end.is_none_or(|end| key < end))?;
-        Ok(merged)
+        rewritten.add_new(rows, |key| end.is_none_or(|end| key < end))?;
+        Ok(rewritten)
     }
 
     /// Adds those of `rows` that are next.
@@ -56,12 +71,12 @@ impl Merged {
         rows: &mut Peekable<impl Iterator<Item = (Key, Versioned)>>,
         is_next: impl Fn(&str) -> bool,
     ) -> Result<(), StorageError> {
-        while self.new < TOGETHER
+        while self.new.length < TOGETHER
             && let Some((key, row)) = rows.next_if(|(key, _)| is_next(key))
         {
+            let start = self.bytes.len();
             self.add(&key, &row)?;
-            self.new += row::length(&key, &row);
-            self.new_until = Some(self.bytes.len());
+            self.new.add(start..self.bytes.len());
         }
         Ok(())
     }
@@ -76,20 +91,25 @@ impl Merged {
 
     /// The blocks that they make; each but the first begins with the key of its first row.
     ///
-    /// Where they do not fit one, what comes after the last new row begins another: rows that are made in the
-    /// order of their keys, as records are, fill block after block then, instead of leaving each half full.
-    /// Without new rows, it is halved.
+    /// Where they do not fit one and the new rows are side by side, what comes after those begins another: rows
+    /// that are made in the order of their keys, as records are, fill block after block then, instead of leaving
+    /// each half full. Else they are cut into equal parts, with room for what will come between.
     pub(super) fn cut(&self) -> Vec<&[u8]> {
         let length = self.bytes.len();
-        let part_at = match length > LENGTH {
-            true => self.new_until.or_else(|| self.middle()),
-            false => None,
+        let parts = match length > LENGTH {
+            true => length / ROOMY + 1,
+            false => 1,
+        };
+        let in_order = parts > 1 && self.new.are_in_order(length);
+        let part_of = |at: usize| match in_order {
+            true => usize::from(at >= self.new.extent.end),
+            false => at * parts / length.max(1),
         };
         let ends = self.starts.iter().skip(1).copied().chain([length]);
         let mut blocks = Vec::new();
         let mut begin = 0;
         for (&start, end) in self.starts.iter().zip(ends) {
-            if start > begin && (end - begin > LENGTH || part_at == Some(start)) {
+            if start > begin && (end - begin > LENGTH || part_of(start) > part_of(begin)) {
                 blocks.push(&self.bytes[begin..start]);
                 begin = start;
             }
@@ -97,10 +117,22 @@ impl Merged {
         blocks.push(&self.bytes[begin..]);
         blocks
     }
+}
 
-    fn middle(&self) -> Option<usize> {
-        let mut starts = self.starts.iter().copied();
-        starts.find(|start| *start >= self.bytes.len() / 2)
+impl New {
+    fn add(&mut self, row: Range<usize>) {
+        if self.count == 0 {
+            self.extent.start = row.start;
+        }
+        self.extent.end = row.end;
+        self.length += row.len();
+        self.count += 1;
+    }
+
+    /// Whether they stand side by side among all rows, of so many bytes. One alone does so anywhere, and tells
+    /// only at the end.
+    fn are_in_order(&self, all: usize) -> bool {
+        self.length == self.extent.len() && (self.count > 1 || self.extent.end == all)
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use redb::{AccessGuard, ReadOnlyTable, ReadableTable, StorageError, Table, TableDefinition};
 
-use super::block::Merged;
+use super::block::Rewritten;
 use super::row::{self, NotWhole, Row};
 use crate::store::{Entry, Key, Versioned};
 
@@ -31,8 +31,8 @@ pub(super) fn write(
         let behind = (Bound::Excluded(&*begins), Bound::Unbounded);
         let next = blocks.range::<&str>(behind)?.next().transpose()?;
         let next = next.map(|(next, _)| next.value().to_owned());
-        let merged = Merged::of(&there, &mut rows, next.as_deref())?;
-        for (at, block) in merged.cut().into_iter().enumerate() {
+        let rewritten = Rewritten::of(&there, &mut rows, next.as_deref())?;
+        for (at, block) in rewritten.cut().into_iter().enumerate() {
             match row::decode(block).next().filter(|_| at > 0) {
                 Some(first) => blocks.insert(&*first?.key()?, block)?,
                 None => blocks.insert(&*begins, block)?,

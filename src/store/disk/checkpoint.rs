@@ -17,9 +17,10 @@ pub(super) struct Checkpoint {
 impl Checkpoint {
     /// The last one in `database`, which is in the file at `path`.
     pub(super) fn read(database: &Database, path: &Path) -> Result<Self, redb::Error> {
+        let database = database.begin_read()?;
         Ok(Self {
-            stamp: meta::stamp(database)?,
-            blocks: Blocks::of(database.begin_read()?.open_table(BLOCKS)?),
+            stamp: meta::stamp(&database)?,
+            blocks: Blocks::of(database.open_table(BLOCKS)?),
             path: path.to_owned(),
         })
     }

@@ -1,12 +1,12 @@
 //! How rows were kept before there were [blocks](super::blocks): in the formats 1 to 3.
 
 use redb::{
-    Database, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageError, TableDefinition,
-    TableError,
+    Database, ReadOnlyTable, ReadTransaction, ReadableTable, StorageBackend, StorageError,
+    TableDefinition, TableError,
 };
 
 use super::blocks::BLOCKS;
-use super::head::{FORMAT, WITH_RUNS};
+use super::head::{FORMAT, Head, WITH_RUNS};
 use super::writing::Writing;
 use crate::store::merged::Merged;
 use crate::store::{Entry, Stamp, Versioned};
@@ -20,38 +20,50 @@ const RUNS: TableDefinition<'_, &str, Run<'_>> = TableDefinition::new("runs");
 
 type Run<'a> = Vec<(&'a str, &'a str)>;
 
-/// How many rows are copied at a time.
-const TOGETHER: usize = 1_000;
-
 /// The rows of a store that has no blocks yet.
 pub(super) struct Former {
     rows: ReadOnlyTable<&'static str, (u64, &'static str)>,
+    /// `None` from before there were any.
     runs: Option<ReadOnlyTable<&'static str, Run<'static>>>,
 }
 
 impl Former {
-    /// Those of `database`, which is of `format`, unless it has blocks already.
-    pub(super) fn find(database: &Database, format: u64) -> Result<Option<Self>, redb::Error> {
-        match database.begin_read()?.open_table(BLOCKS) {
-            Err(TableError::TableDoesNotExist(_)) if format != FORMAT => {
-                Self::of(database, format).map(Some)
-            }
-            other => Ok(other.map(|_| None)?),
+    /// Those of `database`, which is of `format`, unless it has blocks already. In a store of the newest format
+    /// they stand where its conversion was cut off.
+    pub(super) fn find(
+        database: &ReadTransaction,
+        format: u64,
+    ) -> Result<Option<Self>, redb::Error> {
+        match there(database.open_table(BLOCKS))? {
+            Some(_) => Ok(None),
+            None => Self::of(database, format).map(Some),
         }
     }
 
     /// Those of `database`, which is of `format`.
-    pub(super) fn of(database: &Database, format: u64) -> Result<Self, redb::Error> {
-        let transaction = database.begin_read()?;
-        let runs = (format == WITH_RUNS).then(|| transaction.open_table(RUNS));
+    pub(super) fn of(database: &ReadTransaction, format: u64) -> Result<Self, redb::Error> {
         Ok(Self {
-            rows: transaction.open_table(ROWS)?,
-            runs: runs.transpose()?,
+            rows: database.open_table(ROWS)?,
+            runs: match format {
+                WITH_RUNS => Some(database.open_table(RUNS)?),
+                _ => there(database.open_table(RUNS))?,
+            },
         })
     }
 
-    /// Keeps them in blocks from now on.
-    pub(super) fn convert(self, database: &Database, stamp: Stamp) -> Result<(), redb::Error> {
+    /// Keeps them in blocks from now on, in `database`, whose store `file` has this `head`.
+    pub(super) fn convert(
+        self,
+        (file, head): (&dyn StorageBackend, Head),
+        (database, stamp): (&Database, Stamp),
+    ) -> Result<(), redb::Error> {
+        // First of all, by this number an older program knows that it does not know what it sees.
+        let head = Head {
+            format: FORMAT,
+            ..head
+        };
+        head.write(file)?;
+        file.sync_data()?;
         let writing = Writing::begin(database)?;
         self.copy(&writing)?;
         writing.forget(ROWS)?;
@@ -60,15 +72,16 @@ impl Former {
     }
 
     pub(super) fn copy(&self, to: &Writing) -> Result<(), redb::Error> {
-        let mut entries = self.entries()?;
-        loop {
-            let some = entries.by_ref().take(TOGETHER);
-            let some = some.collect::<Result<Vec<_>, StorageError>>()?;
-            if some.is_empty() {
-                return Ok(());
+        let mut failed = None;
+        let entries = self.entries()?.map_while(|entry| match entry {
+            Ok(entry) => Some(entry.into_row()),
+            Err(error) => {
+                failed = Some(error);
+                None
             }
-            to.write(some.into_iter().map(Entry::into_row))?;
-        }
+        });
+        to.write(entries)?;
+        Ok(failed.map_or(Ok(()), Err)?)
     }
 
     fn entries(
@@ -86,6 +99,14 @@ impl Former {
             Err(error) => vec![Err(error)],
         });
         Ok(Merged::new(rows, in_runs))
+    }
+}
+
+/// A table, if there is one.
+fn there<T>(table: Result<T, TableError>) -> Result<Option<T>, redb::Error> {
+    match table {
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        table => Ok(Some(table?)),
     }
 }
 

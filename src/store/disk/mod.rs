@@ -185,6 +185,7 @@ impl Backend for Disk {
     }
 
     fn commit(&mut self, changes: Changes) -> Result<(), Fault> {
+        // Before it is known to be made: should it not be, this is the last one.
         self.versions.follow(&changes);
         self.try_commit(changes)
             .map_err(|error| fault("write", &self.path(), error))

@@ -5,9 +5,9 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use redb::Database;
 #[cfg(test)]
 use redb::StorageBackend;
+use redb::{Database, ReadableDatabase};
 
 use super::checkpoint::Checkpoint;
 use super::create::create;
@@ -81,24 +81,16 @@ impl Disk {
         }
         let held = Held::new(Part::new(Arc::clone(&file), head.database_at()));
         let database = verified(&held).map_err(|error| unsound(&path, error))?;
-        let stamp = meta::stamp(&database).map_err(|error| unsound(&path, error))?;
-        let former = Former::find(&database, head.format).map_err(|error| unsound(&path, error))?;
+        let (stamp, former) =
+            found(&database, head.format).map_err(|error| unsound(&path, error))?;
         let replayed = Journal::replay(&*file, &head, stamp.revision);
         let Replayed::Frames(frames) = replayed.map_err(io_error("read", &path))? else {
             return Err(damaged(&path, "its journal is not whole"));
         };
         held.release().map_err(io_error("write", &path))?;
         if let Some(former) = former {
-            let converted = former.convert(&database, stamp);
+            let converted = former.convert((&*file, head), (&database, stamp));
             converted.map_err(|error| write_error(&path, error))?;
-        }
-        if head.format != FORMAT {
-            let head = Head {
-                format: FORMAT,
-                ..head
-            };
-            let written = head.write(&*file).and_then(|()| file.sync_data());
-            written.map_err(io_error("write", &path))?;
             tracing::info!(path = %path.display(), "the store was given blocks");
         }
         let journal = Journal::new(file, &head, held.syncs());
@@ -143,6 +135,12 @@ impl Disk {
     ) -> Result<(), redb::Error> {
         super::create::fill(Arc::new(backend), journal, Stamp::default(), |_| Ok(()))
     }
+}
+
+/// The last commit in `database`, and its rows if they are kept as they were in former formats.
+fn found(database: &Database, format: u64) -> Result<(Stamp, Option<Former>), redb::Error> {
+    let database = database.begin_read()?;
+    Ok((meta::stamp(&database)?, Former::find(&database, format)?))
 }
 
 /// Makes what is in the journal a checkpoint.

@@ -39,7 +39,9 @@ impl Settling {
             u128::from(whole.saturating_sub(done)) * self.all as u128 / u128::from(whole.max(1));
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         let next = self.rest.len().saturating_sub(left);
-        self.writing.write(self.rest.by_ref().take(next))?;
+        if next > 0 {
+            self.writing.write(self.rest.by_ref().take(next))?;
+        }
         Ok(self.rest.len() == 0)
     }
 

@@ -1,6 +1,8 @@
 use std::io::Read;
 use std::path::Path;
 
+use redb::ReadableDatabase;
+
 use super::create::create;
 use super::file::{file, open_error, verified};
 use super::former::Former;
@@ -34,6 +36,9 @@ pub(super) fn upgrade(directory: &Path, path: &Path) -> Result<(), OpenError> {
     let held = Held::new(file(path)?);
     let database = verified(&held).map_err(|error| open_error(path, error))?;
     let opened = |error| open_error(path, error);
+    let database = database
+        .begin_read()
+        .map_err(|error| open_error(path, error))?;
     match meta::format(&database).map_err(opened)? {
         Some(OLD_FORMAT) => {}
         Some(found) => {

@@ -1,8 +1,9 @@
+use crate::generations::Generations;
+use crate::store::Key;
 use crate::store::state::Changes;
-use crate::store::{Generations, Key};
 
-/// How many are known at the least; twice as many at the most.
-const KNOWN: usize = 1 << 16;
+/// How many are known at the least; twice as many at the most. Few in tests, so that they forget some, too.
+const KNOWN: usize = if cfg!(test) { 4 } else { 1 << 16 };
 
 /// Longer keys would take too much memory.
 const KEY: usize = 128;
@@ -10,7 +11,7 @@ const KEY: usize = 128;
 /// Versions of rows that were written again lately, and so will be, as those of people are: the writer need not
 /// look them up in the database, which takes about as long as all else that it does for a write.
 #[derive(Debug)]
-pub(super) struct Versions(Generations<u64>);
+pub(super) struct Versions(Generations<Key, u64>);
 
 impl Versions {
     pub(super) fn new() -> Self {
@@ -33,5 +34,34 @@ impl Versions {
                 self.0.remember(Key::clone(key), row.version);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::written::{Written, new_row};
+    use crate::store::{Stamp, Versioned};
+
+    #[test]
+    fn those_of_rows_that_were_written_again_are_known_unless_their_keys_are_long() {
+        let mut versions = Versions::new();
+        let long = "x".repeat(KEY + 1);
+        let rows = [("new", 1), ("old", 7), (&long, 7)].map(|(key, version)| {
+            let (key, row) = new_row(key);
+            (key, Versioned { version, ..row })
+        });
+        versions.follow(&changes(false, Written::from(rows.clone())));
+        let known = rows.clone().map(|(key, _)| versions.recall(&key));
+        assert_eq!(known, [None, Some(7), None]);
+        versions.follow(&changes(false, Written::from(rows.clone())));
+        versions.follow(&changes(true, Written::new()));
+        let known = rows.map(|(key, _)| versions.recall(&key));
+        assert_eq!(known, [None; 3]);
+    }
+
+    fn changes(reset: bool, rows: Written) -> Changes {
+        let stamp = Stamp::default();
+        Changes { stamp, reset, rows }
     }
 }

@@ -1,6 +1,6 @@
 //! Where a block is cut.
 
-use crate::store::disk::block::Merged;
+use crate::store::disk::block::Rewritten;
 use crate::store::disk::row;
 use crate::store::{Key, Versioned};
 
@@ -22,10 +22,28 @@ fn what_comes_last_fills_block_after_block() {
 }
 
 #[test]
-fn what_comes_after_the_last_new_row_begins_a_block() {
+fn a_full_block_is_not_cut() {
+    let full = "abcdefghijkl";
+    assert_eq!(
+        merge(&rows(&full[..10], 1, ROW), &rows(&full[10..], 1, ROW)),
+        [full]
+    );
+}
+
+#[test]
+fn what_comes_after_new_rows_that_are_side_by_side_begins_a_block() {
     let there = rows("abcdefghilmn", 1, ROW);
     assert_eq!(merge(&there, &rows("jk", 1, ROW)), ["abcdefghijk", "lmn"]);
-    assert_eq!(merge(&there, &rows("0", 1, ROW)), ["0", "abcdefghilmn"]);
+    assert_eq!(merge(&there, &rows("01", 1, ROW)), ["01", "abcdefghilmn"]);
+}
+
+#[test]
+fn among_new_rows_here_and_there_all_blocks_have_room() {
+    let there = rows("bdfhjlnprtvx", 1, ROW);
+    assert_eq!(merge(&there, &rows("a", 1, ROW)), ["abdfhjl", "nprtvx"]);
+    assert_eq!(merge(&there, &rows("ay", 1, ROW)), ["abdfhjl", "nprtvxy"]);
+    let many = merge(&there, &rows("acegikmoqsuwy", 1, ROW));
+    assert_eq!(many, ["abcdefghi", "jklmnopq", "rstuvwxy"]);
 }
 
 #[test]
@@ -46,9 +64,9 @@ fn rows_of_a_long_restore_are_merged_a_part_at_a_time() {
     let new = rows("bcd", 1, 40_000);
     let mut next = new.into_iter().peekable();
     let there = encoded(&rows("ae", 1, ROW));
-    let merged = Merged::of(&there, &mut next, None).unwrap();
+    let rewritten = Rewritten::of(&there, &mut next, None).unwrap();
     assert_eq!(
-        merged.cut().into_iter().map(keys).collect::<Vec<_>>(),
+        rewritten.cut().into_iter().map(keys).collect::<Vec<_>>(),
         ["a", "b", "c", "e"]
     );
     assert_eq!(&*next.next().unwrap().0, "d");
@@ -57,9 +75,9 @@ fn rows_of_a_long_restore_are_merged_a_part_at_a_time() {
 #[test]
 fn rows_from_the_next_block_on_are_left() {
     let mut next = rows("bxz", 1, 20).into_iter().peekable();
-    let merged = Merged::of(&encoded(&rows("a", 1, 20)), &mut next, Some("x")).unwrap();
+    let rewritten = Rewritten::of(&encoded(&rows("a", 1, 20)), &mut next, Some("x")).unwrap();
     assert_eq!(
-        merged.cut().into_iter().map(keys).collect::<Vec<_>>(),
+        rewritten.cut().into_iter().map(keys).collect::<Vec<_>>(),
         ["ab"]
     );
     assert_eq!(next.count(), 2);
@@ -71,7 +89,7 @@ fn a_block_that_is_not_whole_is_an_error() {
     for length in (1..there.len()).filter(|length| *length != there.len() / 2) {
         let mut none = std::iter::empty().peekable();
         assert!(
-            Merged::of(&there[..length], &mut none, None).is_err(),
+            Rewritten::of(&there[..length], &mut none, None).is_err(),
             "{length}"
         );
     }
@@ -98,13 +116,13 @@ fn encoded(rows: &[(Key, Versioned)]) -> Vec<u8> {
 /// The keys of each block that `new` over `there` makes; the rows must be those.
 fn merge(there: &[(Key, Versioned)], new: &[(Key, Versioned)]) -> Vec<String> {
     let mut next = new.iter().cloned().peekable();
-    let merged = Merged::of(&encoded(there), &mut next, None).unwrap();
+    let rewritten = Rewritten::of(&encoded(there), &mut next, None).unwrap();
     assert!(next.peek().is_none());
     let mut expected: std::collections::BTreeMap<_, _> = there.iter().cloned().collect();
     expected.extend(new.iter().cloned());
     let expected: Vec<_> = expected.into_iter().collect();
-    assert_eq!(merged.cut().concat(), encoded(&expected));
-    merged.cut().into_iter().map(keys).collect()
+    assert_eq!(rewritten.cut().concat(), encoded(&expected));
+    rewritten.cut().into_iter().map(keys).collect()
 }
 
 fn keys(block: &[u8]) -> String {

@@ -8,7 +8,9 @@ use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::workload::{new_device, open};
 use crate::store::tests::written::{Written, change, commit, compare, entries, new_row};
-use crate::store::{Backend, Disk, Entry, Key, Versioned};
+use crate::store::{Backend, Disk, Entry, Key, Range, Snapshot, Versioned};
+
+const BLOCKS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("blocks");
 
 /// Bytes of a block, if it has more than one row.
 const LENGTH: usize = 3_600;
@@ -61,23 +63,50 @@ fn records_fill_their_blocks_however_few_come_at_a_time() {
 
 #[test]
 fn people_in_any_order_fill_a_good_half_of_their_blocks() {
-    let mut chance = Chance::seeded(3);
-    let device = new_device();
-    let mut disk = open(&device);
-    let mut written = Written::new();
-    for _ in 0..3_000 {
-        let person = row(&format!("person {:06}", chance.below(1_000_000)), 10);
-        if !written.contains_key(&person.0) {
-            commit(&mut disk, Written::from([person]), &mut written);
+    for (count, together) in [(3_000, 1), (6_000, 30), (30_000, 5_000)] {
+        let mut chance = Chance::seeded(3);
+        let device = new_device();
+        let mut disk = open(&device);
+        let mut written = Written::new();
+        for _ in 0..count / together {
+            let person = || row(&format!("person {:06}", chance.below(1_000_000)), 10);
+            let mut people: Written = std::iter::repeat_with(person).take(together).collect();
+            people.retain(|person, _| !written.contains_key(person));
+            commit(&mut disk, people, &mut written);
         }
-        if chance.percent(3) {
-            disk = open_again(disk, &device);
-        }
+        drop(open_again(disk, &device));
+        let lengths = lengths(&device, &written);
+        let full = lengths.iter().sum::<usize>().div_ceil(LENGTH);
+        assert!(lengths.len() * 100 <= full * 175, "{together}: {lengths:?}");
+        let slivers = lengths.iter().filter(|length| **length < LENGTH / 10);
+        assert!(
+            slivers.count() * 20 <= lengths.len(),
+            "{together}: {lengths:?}"
+        );
     }
-    drop(open_again(disk, &device));
-    let lengths = lengths(&device, &written);
-    let full = lengths.iter().sum::<usize>().div_ceil(LENGTH);
-    assert!(lengths.len() <= full * 2, "{lengths:?}");
+}
+
+#[test]
+fn a_block_that_is_not_whole_is_a_fault_to_readers() {
+    let device = new_device();
+    let mut written = Written::new();
+    let people = ["Ann", "Bob", "Zoe"].map(new_row);
+    commit(&mut open(&device), people.into(), &mut written);
+    drop(open(&device));
+    let whole = database(&device);
+    let transaction = whole.begin_write().unwrap();
+    {
+        let mut blocks = transaction.open_table(BLOCKS).unwrap();
+        let block = blocks.get("").unwrap().unwrap().value().to_vec();
+        blocks.insert("", &block[..block.len() - 1]).unwrap();
+    }
+    transaction.commit().unwrap();
+    drop(whole);
+    let disk = open(&device);
+    let shown = disk.newest().snapshot();
+    assert_eq!(shown.version("Ann").unwrap(), 1);
+    assert!(shown.get("Zoe").is_err());
+    assert!(shown.list(&Range::default()).is_err());
 }
 
 #[test]
@@ -122,9 +151,7 @@ fn open_again(disk: Disk, device: &Device) -> Disk {
 fn lengths(device: &Device, written: &Written) -> Vec<usize> {
     let database = database(device);
     let read = database.begin_read().unwrap();
-    let blocks = read
-        .open_table(TableDefinition::<&str, &[u8]>::new("blocks"))
-        .unwrap();
+    let blocks = read.open_table(BLOCKS).unwrap();
     let mut lengths = Vec::new();
     let mut all = Vec::new();
     for (at, block) in blocks.iter().unwrap().enumerate() {

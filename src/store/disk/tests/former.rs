@@ -1,10 +1,11 @@
 //! Stores of formats 2 and 3, which had no blocks.
 
-use redb::TableDefinition;
+use redb::{ReadableDatabase, TableDefinition, TableHandle};
 
 use super::{database, head};
 use crate::store::disk::head::Head;
 use crate::store::state;
+use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::everything;
 use crate::store::tests::workload::{new_device, open};
@@ -19,6 +20,7 @@ fn they_show_the_same_and_have_blocks_from_then_on() {
             let disk = open(&device);
             assert_eq!(everything(&disk.newest().snapshot()), entries(&written));
             drop(disk);
+            assert_eq!(tables(&device), ["blocks", "meta"]);
             // By this number a program that knows of no blocks refuses it.
             assert_eq!(head(&device).format, 4);
             let mut disk = open(&device);
@@ -48,11 +50,10 @@ fn a_store_whose_rows_are_gone_is_refused_and_stays_as_it_is() {
         let (device, _) = former(format);
         let database = database(&device);
         let transaction = database.begin_write().unwrap();
-        // In the format 2 there are none.
-        transaction.delete_table(RUNS).unwrap();
-        if format == 2 {
-            transaction.delete_table(ROWS).unwrap();
-        }
+        match format {
+            3 => transaction.delete_table(RUNS).unwrap(),
+            _ => transaction.delete_table(ROWS).unwrap(),
+        };
         transaction.commit().unwrap();
         drop(database);
         let before = device.content();
@@ -74,7 +75,22 @@ fn when_they_are_cut_off_while_they_are_given_blocks_they_show_the_same() {
             let shown = everything(&disk.newest().snapshot());
             assert_eq!(shown, entries(&written), "after {count} steps");
         }
+        let mut chance = Chance::seeded(format);
+        for count in 0..=device.count() {
+            let device = Device::holding(device.after_power_loss(count, &mut chance));
+            let disk = open(&device);
+            let shown = everything(&disk.newest().snapshot());
+            assert_eq!(shown, entries(&written), "after {count} steps");
+        }
     }
+}
+
+/// The names of the tables in `device`, whose store is closed.
+fn tables(device: &Device) -> Vec<String> {
+    let database = database(device);
+    let read = database.begin_read().unwrap();
+    let tables = read.list_tables().unwrap();
+    tables.map(|table| table.name().to_owned()).collect()
 }
 
 const ROWS: TableDefinition<'_, &str, (u64, &str)> = TableDefinition::new("rows");
