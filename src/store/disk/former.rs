@@ -71,6 +71,7 @@ impl Former {
         writing.commit(stamp)
     }
 
+    /// Writes all of them.
     pub(super) fn copy(&self, to: &Writing) -> Result<(), redb::Error> {
         let mut failed = None;
         let entries = self.entries()?.map_while(|entry| match entry {

@@ -1,5 +1,6 @@
 //! What stands between a directory and a store in it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -145,10 +146,12 @@ fn found(database: &Database, format: u64) -> Result<(Stamp, Option<Former>), re
 
 /// Makes what is in the journal a checkpoint.
 fn take_up(database: &Database, frames: Vec<Frame>, stamp: Stamp) -> Result<(), redb::Error> {
-    let writing = Writing::begin(database)?;
+    let mut rows = BTreeMap::new();
     for frame in frames {
-        writing.write(frame.rows.into_iter())?;
+        rows.extend(frame.rows);
     }
+    let writing = Writing::begin(database)?;
+    writing.write(rows.into_iter())?;
     writing.commit(stamp)
 }
 
