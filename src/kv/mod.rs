@@ -7,7 +7,6 @@ mod calls;
 mod client;
 mod embedded;
 mod error;
-mod trace;
 pub mod wire;
 
 use tower::util::BoxCloneSyncService;

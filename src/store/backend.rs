@@ -59,7 +59,8 @@ pub trait Backend: Send + 'static {
     /// The newest commit, now and after each further one.
     fn newest(&self) -> &Arc<Newest<Self::Snapshot>>;
 
-    /// The version of `key` in `newest`, the newest commit.
+    /// The version of `key` in `newest`, the newest commit: for who is about to write it, and so can be told from
+    /// memory where reading it takes long.
     ///
     /// # Errors
     ///

@@ -105,12 +105,8 @@ fn rows_from(
             };
             at += row.bytes.len();
             if row.key >= first.as_bytes() {
-                return Some(entry(row).map_err(StorageError::from));
+                return Some(row.entry().map_err(StorageError::from));
             }
         }
     })
-}
-
-fn entry(row: Row<'_>) -> Result<Entry, NotWhole> {
-    Ok(Entry::new(row.key()?, row.versioned()?))
 }

@@ -66,10 +66,7 @@ pub(super) fn decode(bytes: &[u8], seal: Seal) -> Option<Frame> {
     let content = seal.open(bytes.get(..length)?)?.get(4..)?;
     let (before, content) = content.split_first_chunk()?;
     let (revision, rows) = content.split_first_chunk()?;
-    let rows = row::decode(rows).map(|row| {
-        let row = row?;
-        Ok((row.key()?, row.versioned()?))
-    });
+    let rows = row::decode(rows).map(|row| Ok(row?.entry()?.into_row()));
     Some(Frame {
         before: u64::from_le_bytes(*before),
         revision: u64::from_le_bytes(*revision),

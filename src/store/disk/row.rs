@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::store::{Key, Versioned};
+use crate::store::{Entry, Key, Versioned};
 
 /// Bytes of a row, its key and its value aside.
 const HEAD: usize = 8 + 4 + 4;
@@ -72,6 +72,10 @@ impl Row<'_> {
             value: text(self.value)?,
             version: self.version,
         })
+    }
+
+    pub(super) fn entry(&self) -> Result<Entry, NotWhole> {
+        Ok(Entry::new(self.key()?, self.versioned()?))
     }
 }
 

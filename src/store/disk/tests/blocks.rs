@@ -3,7 +3,7 @@
 use redb::{ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::database;
-use crate::store::disk::row::{self, Row};
+use crate::store::disk::row;
 use crate::store::tests::chance::Chance;
 use crate::store::tests::device::Device;
 use crate::store::tests::workload::{new_device, open};
@@ -26,13 +26,11 @@ fn rows_are_shown_as_they_were_written() {
         for _ in 0..60 {
             change(&mut disk, &mut written, &mut chance);
             if chance.percent(20) {
-                drop(disk);
-                disk = open(&device);
+                disk = open_again(disk, &device);
             }
             compare(&disk.newest().snapshot(), &written, &mut chance);
         }
-        drop(disk);
-        let disk = open(&device);
+        let disk = open_again(disk, &device);
         compare(&disk.newest().snapshot(), &written, &mut chance);
         drop(disk);
         count += lengths(&device, &written).len();
@@ -166,8 +164,7 @@ fn lengths(device: &Device, written: &Written) -> Vec<usize> {
         }
         let last: Option<&Entry> = all.last();
         assert!(last.is_none_or(|last| *last.key < *begins), "{last:?}");
-        let entry = |row: Row<'_>| Entry::new(row.key().unwrap(), row.versioned().unwrap());
-        all.extend(rows.into_iter().map(entry));
+        all.extend(rows.iter().map(|row| row.entry().unwrap()));
         lengths.push(block.len());
     }
     assert_eq!(all, entries(written));
