@@ -1,15 +1,16 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, HttpBody, to_bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::State;
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, StatusCode};
-use http_body_util::LengthLimitError;
+use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use super::error::Error;
 use super::{App, MAX_BODY, body, status};
+use crate::telemetry::{self, Context, Id};
 
 /// `POST /api/transfer`: 200 with an empty body when the transfer is in the ledger. `Location` is
 /// where one sees what became of it.
@@ -18,23 +19,53 @@ pub(super) async fn transfer(
     body: Body,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let transfer = body::parse(&read(body).await?)?;
-    let id = Uuid::now_v7();
+    let id = new_id();
     app.ledger.transfer(id, transfer).await?;
     Ok((StatusCode::OK, [(LOCATION, status::path(id))]))
 }
 
+/// The id of the request, if it is one of ours: one name is enough for both. Else a new one.
+fn new_id() -> Uuid {
+    match telemetry::current().as_deref().map(Context::id) {
+        Some(Id::Own(id)) => *id,
+        _ => Uuid::now_v7(),
+    }
+}
+
 /// Reads a body that is not too long. Where its length is told, a longer one is not even read.
-async fn read(body: Body) -> Result<Bytes, Error> {
+async fn read(mut body: Body) -> Result<Bytes, Error> {
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(Error::BodyTooLarge);
     }
-    let read = to_bytes(body, MAX_BODY).await;
-    read.map_err(|error| {
-        let cause = error.source();
-        if cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
-            return Error::BodyTooLarge;
+    // Nearly always all of it comes at once, and is read where it is.
+    let first = next(&mut body).await?.unwrap_or_default();
+    let mut more = Vec::new();
+    loop {
+        if first.len().max(more.len()) > MAX_BODY {
+            return Err(Error::BodyTooLarge);
         }
-        tracing::debug!(error = cause, "a body could not be read");
-        Error::BodyCutOff
-    })
+        let Some(part) = next(&mut body).await? else {
+            break;
+        };
+        if more.is_empty() {
+            more.extend_from_slice(&first);
+        }
+        more.extend_from_slice(&part);
+    }
+    Ok(if more.is_empty() { first } else { more.into() })
+}
+
+/// The next part of `body`; `None` at its end.
+async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(error = error.source(), "a body could not be read");
+            Error::BodyCutOff
+        })?;
+        // What else there is are trailers.
+        if let Ok(part) = frame.into_data() {
+            return Ok(Some(part));
+        }
+    }
+    Ok(None)
 }

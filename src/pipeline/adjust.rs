@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use resilient::compensate::Standing;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::cell::{self, Cell, MarkKind};
@@ -93,7 +94,7 @@ impl Adjust {
         if let Some(standing) = self.recorded(step).await? {
             return Ok(standing);
         }
-        if posting.is_late() {
+        if posting.is_late(Instant::now()) {
             return Err(Cause::Late);
         }
         let amount = posting.transfer.amount().get();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
+use tracing::Level;
 
 use super::counted;
 use super::error::{Cause, Failed};
@@ -58,7 +59,8 @@ where
         let metrics = Arc::clone(&self.metrics);
         let logged = async move {
             let ended = ending.await;
-            end(&metrics, &posting, &ended);
+            counted::ended(&metrics, &posting, &ended);
+            log(&posting, &ended);
             ended
         };
         Box::pin(telemetry::carried(logged))
@@ -90,17 +92,16 @@ where
         let logged = async move {
             let ended = ending.await?;
             for (posting, ended) in postings.iter().zip(&ended) {
-                telemetry::enter(posting.request.clone(), || end(&metrics, posting, ended));
+                counted::ended(&metrics, posting, ended);
+                // Mostly there is nothing to say.
+                if ended.is_err() || tracing::enabled!(Level::DEBUG) {
+                    telemetry::enter(posting.request.clone(), || log(posting, ended));
+                }
             }
             Ok(ended)
         };
         Box::pin(telemetry::within(request, logged))
     }
-}
-
-fn end(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(), Failed>) {
-    log(posting, ended);
-    counted::ended(metrics, posting, ended);
 }
 
 fn log(posting: &Posting, ended: &Result<(), Failed>) {

@@ -31,6 +31,7 @@ mod saga;
 mod snapshot;
 mod step;
 mod transaction;
+mod transfers;
 mod turns;
 mod underway;
 
@@ -42,12 +43,12 @@ use resilient::detach::{DetachLayer, Tracker};
 use resilient::quarantine::{Handle, Quarantine, QuarantineLayer};
 use resilient::retry::{Backoff, Conflicts, Policy, TokenBucket};
 use resilient::timeout::{Timeout, TimeoutLayer};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::retry::RetryLayer;
 use tower::util::{BoxCloneSyncService, option_layer};
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt};
+use tower::{ServiceBuilder, ServiceExt};
 use uuid::Uuid;
 
 pub use error::TransferError;
@@ -73,6 +74,7 @@ use remembered::Remembered;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use transaction::Transaction;
+use transfers::Transfers;
 use turns::TurnsLayer;
 use underway::Underway;
 
@@ -91,10 +93,7 @@ const CONFLICTS_AT_ONCE: u32 = 30;
 /// Retries that are saved while all goes well: enough for those that fail at the same time by chance.
 const SAVED_RETRIES: u32 = 16;
 
-/// What makes transfers, in one of the two ways.
-type Transfers = BoxCloneSyncService<Posting, (), BoxError>;
-
-/// What clients reach of it. Named, for each box costs each transfer two allocations.
+/// What clients reach of it.
 type Guarded = Quarantine<Timeout<Transfers>>;
 
 /// The ledger of a group, in a store. Clones are the same ledger.
@@ -183,7 +182,7 @@ impl Ledger {
                     Arc::clone(&parts.remembered),
                     options.rules,
                 ));
-            BoxCloneSyncService::new(transfers)
+            Transfers::Together(transfers)
         })
     }
 
@@ -202,7 +201,7 @@ impl Ledger {
                 // What became of it is told here, since above nobody may be waiting any more.
                 .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
                 .service(parts.saga.clone());
-            BoxCloneSyncService::new(transfers)
+            Transfers::Single(BoxCloneSyncService::new(transfers))
         })
     }
 
@@ -271,14 +270,9 @@ impl Ledger {
     ///
     /// [`TransferError`] says whether it is certain that it was not made.
     pub async fn transfer(&self, id: Uuid, transfer: Transfer) -> Result<(), TransferError> {
-        let try_until = Instant::now() + self.options.patience.try_within;
-        let posting = Posting::new(id, transfer, try_until);
-        let mut transfers = self.transfers.clone();
-        let answer = async { transfers.ready().await?.call(posting.clone()).await };
-        let told = match answer.await {
-            Ok(()) => Ok(()),
-            Err(error) => TransferError::from_stack(error, &posting),
-        };
+        let posting = Posting::new(id, transfer, self.options.patience.try_within);
+        let answer = self.transfers.clone().oneshot(posting.clone()).await;
+        let told = answer.or_else(|error| TransferError::from_stack(error, &posting));
         counted::told(&self.metrics, &posting, &told);
         told
     }

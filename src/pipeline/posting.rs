@@ -1,5 +1,7 @@
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -10,7 +12,11 @@ use crate::telemetry::{self, Context};
 
 /// A transfer on its way into the store. Clones are the same transfer.
 #[derive(Clone, Debug)]
-pub(super) struct Posting {
+pub(super) struct Posting(Arc<Posted>);
+
+/// What is known of a transfer on its way, and what has happened to it so far.
+#[derive(Debug)]
+pub(super) struct Posted {
     /// Names its record: it is made once, whatever is sent how often.
     pub(super) id: Uuid,
     pub(super) transfer: Transfer,
@@ -20,12 +26,6 @@ pub(super) struct Posting {
     pub(super) since: Instant,
     /// The request that brought it, if it was one.
     pub(super) request: Option<Arc<Context>>,
-    progress: Arc<Progress>,
-}
-
-/// What has happened so far.
-#[derive(Debug, Default)]
-struct Progress {
     begun: Mutex<Option<Begun>>,
     /// A put that changes the receiver's balance was sent.
     debit_was_sent: AtomicBool,
@@ -48,15 +48,12 @@ enum Begun {
 }
 
 impl Posting {
-    pub(super) fn new(id: Uuid, transfer: Transfer, try_until: Instant) -> Self {
-        Self {
-            id,
-            transfer,
-            try_until,
-            since: Instant::now(),
-            request: telemetry::current(),
-            progress: Arc::default(),
-        }
+    /// A transfer that was posted just now; no attempt at it begins later than `try_within`.
+    pub(super) fn new(id: Uuid, transfer: Transfer, try_within: Duration) -> Self {
+        let request = telemetry::current();
+        Self(Arc::new(Posted::new(
+            id, transfer, try_within, request, None,
+        )))
     }
 
     /// A transfer that was found in the outbox of its sender, in `epoch`.
@@ -64,21 +61,47 @@ impl Posting {
         id: Uuid,
         transfer: Transfer,
         epoch: Option<u64>,
-        try_until: Instant,
+        try_within: Duration,
     ) -> Self {
-        let progress = Progress {
-            begun: Some(Begun::Found { epoch }).into(),
+        let begun = Some(Begun::Found { epoch });
+        Self(Arc::new(Posted {
             // Whoever began it may have sent everything.
             debit_was_sent: true.into(),
-            ..Progress::default()
-        };
+            ..Posted::new(id, transfer, try_within, None, begun)
+        }))
+    }
+}
+
+impl Deref for Posting {
+    type Target = Posted;
+
+    fn deref(&self) -> &Posted {
+        &self.0
+    }
+}
+
+impl Posted {
+    fn new(
+        id: Uuid,
+        transfer: Transfer,
+        try_within: Duration,
+        request: Option<Arc<Context>>,
+        begun: Option<Begun>,
+    ) -> Self {
+        let since = Instant::now();
         Self {
             id,
             transfer,
-            try_until,
-            since: Instant::now(),
-            request: None,
-            progress: Arc::new(progress),
+            try_until: since + try_within,
+            since,
+            request,
+            begun: begun.into(),
+            debit_was_sent: false.into(),
+            ended: OnceLock::new(),
+            was_answered: false.into(),
+            was_counted: false.into(),
+            steps: 0.into(),
+            tries: 0.into(),
         }
     }
 
@@ -104,13 +127,13 @@ impl Posting {
     }
 
     /// Whether it is too late to begin with it: nobody waits for it any more.
-    pub(super) fn is_late(&self) -> bool {
-        self.progress.was_answered.load(Ordering::SeqCst) || Instant::now() > self.try_until
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        self.was_answered.load(Ordering::SeqCst) || now > self.try_until
     }
 
     /// Notes that its client has got an answer, or none will come.
     pub(super) fn answer(&self) {
-        self.progress.was_answered.store(true, Ordering::SeqCst);
+        self.was_answered.store(true, Ordering::SeqCst);
     }
 
     /// Whether a write was sent, and so may have been made, whatever its answer was.
@@ -142,54 +165,51 @@ impl Posting {
 
     fn begun(&self) -> MutexGuard<'_, Option<Begun>> {
         // Nothing panics under this lock.
-        self.progress
-            .begun
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that a put is sent that changes the receiver's balance.
     pub(super) fn sends_debit(&self) {
-        self.progress.debit_was_sent.store(true, Ordering::SeqCst);
+        self.debit_was_sent.store(true, Ordering::SeqCst);
     }
 
     /// Whether the receiver's balance may have been changed.
     pub(super) fn debit_was_sent(&self) -> bool {
-        self.progress.debit_was_sent.load(Ordering::SeqCst)
+        self.debit_was_sent.load(Ordering::SeqCst)
     }
 
     /// Notes how it ended: it was made, or it never will be.
     pub(super) fn end(&self, outcome: Outcome) {
-        self.progress.ended.get_or_init(|| outcome);
+        self.ended.get_or_init(|| outcome);
     }
 
     /// How it ended, as far as is known.
     pub(super) fn ended(&self) -> Option<Outcome> {
-        self.progress.ended.get().copied()
+        self.ended.get().copied()
     }
 
     /// Whether nobody has counted it yet. Whoever asks counts it.
     pub(super) fn is_uncounted(&self) -> bool {
-        !self.progress.was_counted.swap(true, Ordering::Relaxed)
+        !self.was_counted.swap(true, Ordering::Relaxed)
     }
 
     /// Counts a step.
     pub(super) fn takes_step(&self) {
-        self.progress.steps.fetch_add(1, Ordering::Relaxed);
+        self.steps.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Steps so far.
     pub(super) fn steps(&self) -> u32 {
-        self.progress.steps.load(Ordering::Relaxed)
+        self.steps.load(Ordering::Relaxed)
     }
 
     /// Counts an attempt.
     pub(super) fn tries_again(&self) {
-        self.progress.tries.fetch_add(1, Ordering::Relaxed);
+        self.tries.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Attempts so far, of all its steps together.
     pub(super) fn tries(&self) -> u32 {
-        self.progress.tries.load(Ordering::Relaxed)
+        self.tries.load(Ordering::Relaxed)
     }
 }

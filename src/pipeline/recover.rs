@@ -140,12 +140,7 @@ impl Sweeper {
     /// A transfer that `snapshot` shows.
     fn found(&self, id: Uuid, transfer: Transfer, snapshot: &Snapshot) -> Posting {
         let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
-        Posting::found(
-            id,
-            transfer,
-            epoch,
-            Instant::now() + self.patience.try_within,
-        )
+        Posting::found(id, transfer, epoch, self.patience.try_within)
     }
 
     fn finish(&mut self, posting: Posting) {

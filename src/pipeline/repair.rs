@@ -208,10 +208,8 @@ impl Ledger {
 
     async fn finish_open(&self, diagnosis: &Diagnosis) {
         let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
-        let found = |id, transfer| {
-            let try_until = Instant::now() + self.options.patience.try_within;
-            Posting::found(id, transfer, epoch, try_until)
-        };
+        let found =
+            |id, transfer| Posting::found(id, transfer, epoch, self.options.patience.try_within);
         for open in diagnosis.snapshot.open() {
             let posting = found(open.id, open.transfer.clone());
             if let Some(in_hand) = self.underway.take(&posting) {

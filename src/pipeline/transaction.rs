@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::batch::Batch;
@@ -247,9 +248,10 @@ fn withdrawn(batch: &Batch, epoch: Option<u64>) -> Vec<(usize, Cause)> {
     if batch.may_land() {
         return Vec::new();
     }
+    let now = Instant::now();
     let postings = batch.postings().iter().enumerate();
     postings
-        .filter_map(|(at, posting)| match posting.is_late() {
+        .filter_map(|(at, posting)| match posting.is_late(now) {
             true => Some((at, Cause::Late)),
             false if !posting.may_send(epoch) => Some((at, Cause::Undone)),
             false => None,

@@ -25,7 +25,7 @@ struct Transfers {
 #[derive(Debug)]
 enum State {
     InHand,
-    Left(Box<Posting>),
+    Left(Posting),
 }
 
 /// Transfers in hand. Whoever drops it without having finished leaves them open.
@@ -72,7 +72,7 @@ impl Underway {
     /// What was left open.
     pub(super) fn left(&self) -> Vec<Posting> {
         let left = |state: &State| match state {
-            State::Left(posting) => Some(Posting::clone(posting)),
+            State::Left(posting) => Some(posting.clone()),
             State::InHand => None,
         };
         self.transfers().states.values().filter_map(left).collect()
@@ -99,7 +99,7 @@ impl Transfers {
         if posting.was_sent() && self.left < MOST_LEFT {
             self.left += 1;
             let id = posting.id;
-            self.states.insert(id, State::Left(Box::new(posting)));
+            self.states.insert(id, State::Left(posting));
         } else {
             self.states.remove(&posting.id);
         }

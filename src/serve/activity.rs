@@ -1,11 +1,18 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+
+/// How often connections are looked at while one becomes idle.
+const LOOKS: u32 = 16;
+
+/// Between two looks at them.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The open connections, which event loop each is on, and when it was last of use.
 #[derive(Debug)]
@@ -91,6 +98,32 @@ impl Activities {
         }
     }
 
+    /// Cuts those that are of no use for `timeout`, and a little later than that at the most, for as
+    /// long as somebody has `these`. One look at all of them now and then costs less than a timer for
+    /// each, which would be asked whenever its connection is.
+    pub(super) async fn cut_idle(these: Weak<Self>, timeout: Duration) {
+        let pause = (timeout / LOOKS).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        loop {
+            sleep(pause).await;
+            match these.upgrade() {
+                Some(activities) => activities.cut_unused_for(timeout),
+                None => return,
+            }
+        }
+    }
+
+    fn cut_unused_for(&self, timeout: Duration) {
+        let now = self.now();
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let open = self.lock();
+        for activity in open.connections.values() {
+            let idle = now.saturating_sub(activity.last_used.load(Ordering::Relaxed));
+            if idle >= timeout && !activity.is_cut() {
+                activity.cut();
+            }
+        }
+    }
+
     /// Cuts the connection that was of no use for the longest time.
     pub(super) fn cut_longest_idle(&self) {
         let open = self.lock();
@@ -146,13 +179,7 @@ impl Place {
             .store(self.activities.now(), Ordering::Relaxed);
     }
 
-    /// When the connection has been idle for `timeout`.
-    pub(super) fn idle_at(&self, timeout: Duration) -> Instant {
-        let last_used = self.activity.last_used.load(Ordering::Relaxed);
-        self.activities.begun + Duration::from_millis(last_used) + timeout
-    }
-
-    /// Whether the connection must end, for its place is needed.
+    /// Whether the connection must end.
     pub(super) fn is_cut(&self) -> bool {
         self.activity.is_cut()
     }

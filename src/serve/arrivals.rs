@@ -1,5 +1,4 @@
 use std::net::{self, SocketAddr};
-use std::time::Duration;
 use std::{future, io};
 
 use tokio::net::TcpStream;
@@ -21,7 +20,6 @@ pub(super) struct Arrival {
 #[derive(Debug)]
 pub(super) struct Arrivals {
     pub(super) queue: mpsc::UnboundedReceiver<Arrival>,
-    pub(super) idle_timeout: Duration,
     /// Where the server listens.
     pub(super) local: SocketAddr,
 }
@@ -34,7 +32,7 @@ impl axum::serve::Listener for Arrivals {
         while let Some(arrival) = self.queue.recv().await {
             match TcpStream::from_std(arrival.stream) {
                 Ok(stream) => {
-                    let connection = Connection::new(stream, arrival.place, self.idle_timeout);
+                    let connection = Connection::new(stream, arrival.place);
                     return (connection, arrival.address);
                 }
                 Err(error) => tracing::debug!(%error, "a connection was lost on its way"),

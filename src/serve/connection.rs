@@ -1,37 +1,29 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, Sleep, sleep};
 
 use super::activity::Place;
 
-/// A connection that ends with an error when nothing was written on it for too long, or when its
-/// place is needed. Of what clients *send*, only the beginning of a request counts: the rest can be
-/// trickled for ever.
+/// A connection that ends with an error when it is cut: when nothing was written on it for too long, or
+/// its place is needed. Of what clients *send*, only the beginning of a request counts: the rest can
+/// be trickled for ever.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     place: Place,
-    timeout: Duration,
     /// Whether nothing was read since the last write: what is read next begins a request.
     answered: bool,
-    /// Set to the moment when the connection will be idle for too long, as far as was known when it
-    /// was set: it is set again when it is over, instead of at each write.
-    timer: Pin<Box<Sleep>>,
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, place: Place, timeout: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, place: Place) -> Self {
         Self {
             stream,
             place,
-            timeout,
             answered: true,
-            timer: Box::pin(sleep(timeout)),
         }
     }
 
@@ -41,33 +33,22 @@ impl Connection {
             false => Ok(()),
             true => Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
-                "cut to make room for another one",
+                "cut, for it was idle",
             )),
         }
     }
 
-    /// An error if this connection, which has nothing to do, must end; else sees to it that the task is
-    /// woken when it must.
-    fn wait(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// An error if this connection, which has nothing to do, was cut; else sees to it that the task is
+    /// woken when it is.
+    fn wait(&self, cx: &Context<'_>) -> io::Result<()> {
         self.place.watch(cx.waker());
-        self.uncut()?;
-        while self.timer.as_mut().poll(cx).is_ready() {
-            let idle_at = self.place.idle_at(self.timeout);
-            if idle_at <= Instant::now() {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "nothing was written for too long",
-                ));
-            }
-            self.timer.as_mut().reset(idle_at);
-        }
-        Ok(())
+        self.uncut()
     }
 
     fn wrote(
         &mut self,
         result: Poll<io::Result<usize>>,
-        cx: &mut Context<'_>,
+        cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(1..)) => {

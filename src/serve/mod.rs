@@ -177,17 +177,15 @@ where
     let servers = event_loops.spawn(|| {
         let (entrance, queue) = mpsc::unbounded_channel();
         entrances.push(entrance);
-        let arrivals = Arrivals {
-            queue,
-            idle_timeout: limits.idle_timeout,
-            local,
-        };
+        let arrivals = Arrivals { queue, local };
         let mut is_open = is_open.clone();
         axum::serve(arrivals, Shared::new(app.clone()))
             .with_graceful_shutdown(async move { while is_open.changed().await.is_ok() {} })
             .into_future()
     });
     let activities = Activities::on(entrances.len());
+    let idle = Activities::cut_idle(Arc::downgrade(&activities), limits.idle_timeout);
+    tokio::spawn(idle);
     let entrance = Entrance {
         activities: Arc::clone(&activities),
         max_connections: limits.max_connections,

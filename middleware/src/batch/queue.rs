@@ -32,6 +32,12 @@ impl Drop for Admission {
 /// Where requests are put. Clones are ends of the same queue.
 #[derive(Debug)]
 pub(super) struct Queue<Request, Response> {
+    // One count for all, since services are cloned for each request, on all cores.
+    entrance: Arc<Entrance<Request, Response>>,
+}
+
+#[derive(Debug)]
+struct Entrance<Request, Response> {
     sender: mpsc::UnboundedSender<Waiting<Request, Response>>,
     /// Bounds what is in the channel, and what was taken out of it and is not answered yet.
     taken: Arc<AtomicUsize>,
@@ -45,12 +51,13 @@ pub(super) fn new<Request, Response>(
     places: usize,
 ) -> (Queue<Request, Response>, Receiver<Request, Response>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let queue = Queue {
+    let entrance = Entrance {
         sender,
         taken: Arc::default(),
         places,
     };
-    (queue, receiver)
+    let entrance = Arc::new(entrance);
+    (Queue { entrance }, receiver)
 }
 
 impl<Request, Response> Queue<Request, Response> {
@@ -66,23 +73,27 @@ impl<Request, Response> Queue<Request, Response> {
             admission,
             answer,
         };
-        self.sender.send(waiting).map_err(|_| Lost::new())?;
+        self.entrance
+            .sender
+            .send(waiting)
+            .map_err(|_| Lost::new())?;
         Ok(receiver)
     }
 
     pub(super) fn admitted(&self) -> usize {
-        self.taken.load(Ordering::Relaxed)
+        self.entrance.taken.load(Ordering::Relaxed)
     }
 
     fn admit(&self) -> Result<Admission, Full> {
+        let Entrance { taken, places, .. } = &*self.entrance;
         // Given back by the drop, a place too many included.
-        let before = self.taken.fetch_add(1, Ordering::Relaxed);
+        let before = taken.fetch_add(1, Ordering::Relaxed);
         let admission = Admission {
-            taken: Arc::clone(&self.taken),
+            taken: Arc::clone(taken),
         };
-        match before < self.places {
+        match before < *places {
             true => Ok(admission),
-            false => Err(Full::new(self.places)),
+            false => Err(Full::new(*places)),
         }
     }
 }
@@ -90,9 +101,7 @@ impl<Request, Response> Queue<Request, Response> {
 impl<Request, Response> Clone for Queue<Request, Response> {
     fn clone(&self) -> Self {
         Self {
-            sender: self.sender.clone(),
-            taken: Arc::clone(&self.taken),
-            places: self.places,
+            entrance: Arc::clone(&self.entrance),
         }
     }
 }
