@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tower::{Service, ServiceExt};
 
 use super::{Entry, Key, KvError, KvRequest, KvResponse, KvService, Put, Range, Stamp, Versioned};
@@ -5,7 +7,8 @@ use super::{Entry, Key, KvError, KvRequest, KvResponse, KvService, Put, Range, S
 /// A [`KvService`] with a method for each request. Clones call the same store.
 #[derive(Clone, Debug)]
 pub struct Kv {
-    service: KvService,
+    // Shared, since layers are cloned for each request, and with them what they are around.
+    service: Arc<KvService>,
 }
 
 /// What [`Kv::list`] found.
@@ -21,6 +24,7 @@ impl Kv {
     /// Calls `service`.
     #[must_use]
     pub fn new(service: KvService) -> Self {
+        let service = Arc::new(service);
         Self { service }
     }
 
@@ -88,7 +92,11 @@ impl Kv {
     }
 
     async fn call(&self, request: KvRequest) -> Result<KvResponse, KvError> {
-        self.service.clone().ready().await?.call(request).await
+        KvService::clone(&self.service)
+            .ready()
+            .await?
+            .call(request)
+            .await
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use axum::http::HeaderName;
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -25,10 +26,10 @@ pub mod path {
 }
 
 /// The response header with the epoch.
-pub const EPOCH: &str = "kvstore-epoch";
+pub const EPOCH: HeaderName = HeaderName::from_static("kvstore-epoch");
 
 /// The response header with the revision.
-pub const REVISION: &str = "kvstore-revision";
+pub const REVISION: HeaderName = HeaderName::from_static("kvstore-revision");
 
 /// The member of a 428 with the entries that have other versions than the write named: all of them, or
 /// it is not there.

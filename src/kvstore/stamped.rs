@@ -1,5 +1,5 @@
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 
 use crate::kv::Stamp;
@@ -23,14 +23,8 @@ impl<Answer: IntoResponse> IntoResponse for Stamped<Answer> {
         let mut response = self.answer.into_response();
         if let Some(Stamp { epoch, revision }) = self.stamp {
             let headers = response.headers_mut();
-            headers.insert(
-                HeaderName::from_static(wire::EPOCH),
-                HeaderValue::from(epoch),
-            );
-            headers.insert(
-                HeaderName::from_static(wire::REVISION),
-                HeaderValue::from(revision),
-            );
+            headers.insert(wire::EPOCH, HeaderValue::from(epoch));
+            headers.insert(wire::REVISION, HeaderValue::from(revision));
         }
         response
     }

@@ -2,7 +2,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST};
 use axum::http::uri::{Authority, InvalidUri, PathAndQuery, Scheme};
 use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -11,6 +11,7 @@ use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use thread_local::ThreadLocal;
 use tokio::time::timeout;
 use tower::BoxError;
 
@@ -24,24 +25,21 @@ use crate::kv::{KvError, KvResponse, Stamp};
 /// followed) takes as much time as the request itself.
 #[derive(Debug)]
 pub(super) struct Once {
-    client: Client<HttpConnector, Full<Bytes>>,
+    /// One for each thread: where each is an event loop, an answer comes to the thread that waits for it.
+    clients: ThreadLocal<Client<HttpConnector, Full<Bytes>>>,
     server: Authority,
+    /// The same as a header.
+    host: HeaderValue,
     /// Until an answer is complete.
     timeout: Duration,
 }
 
 impl Once {
-    pub(super) fn new(server: &str, timeout: Duration) -> Result<Self, InvalidUri> {
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-            .build(connector);
+    pub(super) fn new(server: &str, timeout: Duration) -> Result<Self, BoxError> {
         Ok(Self {
-            client,
+            clients: ThreadLocal::new(),
             server: server.parse()?,
+            host: server.parse()?,
             timeout,
         })
     }
@@ -112,11 +110,12 @@ impl Once {
         *request.method_mut() = method;
         *request.uri_mut() = address;
         let headers = request.headers_mut();
+        headers.insert(HOST, self.host.clone());
         if is_json {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         trace::pass(headers);
-        self.client.request(request)
+        self.clients.get_or(client).request(request)
     }
 
     /// What `answer` comes to, or an error `late`.
@@ -128,6 +127,18 @@ impl Once {
         let answer = timeout(self.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(late(Late(self.timeout).into())))
     }
+}
+
+fn client() -> Client<HttpConnector, Full<Bytes>> {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new())
+        // It is among the headers already.
+        .set_host(false)
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
+        .build(connector)
 }
 
 /// No answer came in time.
