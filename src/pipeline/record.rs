@@ -18,6 +18,38 @@ pub(super) struct Record<'a> {
     pub(super) amount: i64,
 }
 
+impl Record<'_> {
+    /// The same as `serde_json` writes, which takes four times as long: each transfer has a record.
+    fn to_json(&self) -> String {
+        let mut json = String::with_capacity(72 + self.sender.len() + self.receiver.len());
+        json += "{\"result\":";
+        json += match self.result {
+            Outcome::Done => "\"done\"",
+            Outcome::Undone => "\"undone\"",
+        };
+        json += ",\"sender\":";
+        quote(&mut json, &self.sender);
+        json += ",\"receiver\":";
+        quote(&mut json, &self.receiver);
+        json += ",\"amount\":";
+        json += itoa::Buffer::new().format(self.amount);
+        json += "}";
+        json
+    }
+}
+
+/// Adds `text` to `json`, as a string.
+fn quote(json: &mut String, text: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().all(is_plain) {
+        *json += "\"";
+        *json += text;
+        *json += "\"";
+    } else {
+        *json += &serde_json::to_string(text).expect("text is always JSON");
+    }
+}
+
 /// How a transfer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,8 +80,7 @@ pub(super) fn create(id: Uuid, transfer: &Transfer, result: Outcome) -> Put {
         receiver: transfer.receiver().as_str().into(),
         amount: transfer.amount().get(),
     };
-    let value = serde_json::to_string(&record).expect("text and numbers are always JSON");
-    Put::new(key(id), value, 0)
+    Put::new(key(id), record.to_json(), 0)
 }
 
 /// What the record of the transfer `id` says, if there is one (yet), and when it was read.
@@ -70,4 +101,29 @@ pub(super) async fn read(kv: &Kv, id: Uuid) -> Result<(Option<Outcome>, Option<S
 pub(super) fn parse(value: &str) -> Option<Outcome> {
     let record = serde_json::from_str::<Record<'_>>(value).ok()?;
     Some(record.result)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{prop_assert_eq, proptest};
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn records_are_written_as_serde_writes_them(
+            sender: String,
+            receiver in "[a-z\"\\\\\u{0}-\u{1f}\u{7f}ä]{0,9}",
+            amount: i64,
+            is_done: bool,
+        ) {
+            let record = Record {
+                result: if is_done { Outcome::Done } else { Outcome::Undone },
+                sender: sender.into(),
+                receiver: receiver.into(),
+                amount,
+            };
+            prop_assert_eq!(record.to_json(), serde_json::to_string(&record).unwrap());
+        }
+    }
 }
