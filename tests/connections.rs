@@ -161,6 +161,45 @@ async fn a_body_of_1_gib_in_chunks_is_refused_while_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_in_pieces_is_read_as_a_whole() {
+    const MAX: usize = 8192;
+    let splitdim = Splitdim::in_memory(&[]);
+    let transfer = r#"{"sender":"a","receiver":"b","amount":1}"#;
+    for (length, status) in [(transfer.len(), 200), (MAX, 200), (MAX + 1, 413)] {
+        let body = format!("{transfer:length$}");
+        for is_chunked in [true, false] {
+            let mut client = splitdim.connect().await;
+            let framing = match is_chunked {
+                true => "transfer-encoding: chunked".to_owned(),
+                false => format!("content-length: {length}"),
+            };
+            let head = format!("POST /api/transfer HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
+            client.write(head.as_bytes()).await.unwrap();
+            for piece in [&body[..1], &body[1..30], &body[30..]] {
+                sleep(Duration::from_millis(20)).await;
+                let piece = match is_chunked {
+                    true => format!("{:x}\r\n{piece}\r\n", piece.len()),
+                    false => piece.to_owned(),
+                };
+                // It may be refused before it is complete.
+                let _ = client.write(piece.as_bytes()).await;
+            }
+            if is_chunked {
+                let _ = client.write(b"0\r\nx-trailer: 1\r\n\r\n").await;
+            }
+            let answer = client.answer(&axum::http::Method::POST).await.unwrap();
+            assert_eq!(answer.status(), status, "{length}, {framing}");
+        }
+    }
+    let mut client = served(&splitdim).await;
+    let accounts = client.call(&get("/api/accounts")).await.unwrap();
+    assert_eq!(
+        accounts.body(),
+        r#"[{"holder":"a","balance":4},{"holder":"b","balance":-4}]"#
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_refused() {
     let splitdim = Splitdim::in_memory(&[]);
     for nonsense in [

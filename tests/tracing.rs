@@ -145,6 +145,34 @@ async fn a_transfer_that_is_made_writes_no_line() {
     assert_eq!(splitdim.process.log().lines().count(), before);
 }
 
+#[tokio::test]
+async fn a_transfer_has_the_id_of_its_request_unless_its_client_chose_that() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let own = post("/api/transfer", BODY);
+    let chosen = "018f4e5c-0000-7000-8000-000000000000";
+    let named = with(post("/api/transfer", BODY), "x-request-id", chosen);
+    let mut places = Vec::new();
+    for transfer in [&own, &own, &named, &named] {
+        let answer = client.call(transfer).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let header = |name| header(&answer, name).expect("it is told").to_owned();
+        let (place, id) = (header("location"), header("x-request-id"));
+        let is_its_own = place == format!("/api/v1/transfers/{id}");
+        assert_eq!(is_its_own, id != chosen, "{place}, {id}");
+        places.push(place);
+    }
+    places.sort();
+    places.dedup();
+    assert_eq!(places.len(), 4);
+    let accounts = client.call(&get("/api/accounts")).await.unwrap();
+    assert!(
+        accounts
+            .body()
+            .starts_with(br#"[{"holder":"a","balance":4}"#)
+    );
+}
+
 /// A replica, whose log may be JSON.
 fn replica(proxy: &Proxy, arguments: &[&str]) -> (common::process::Process, std::net::SocketAddr) {
     let store = proxy.address.to_string();
