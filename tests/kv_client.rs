@@ -21,8 +21,8 @@ use splitdim::kv::{
 };
 use splitdim::serve::{self, EventLoops, Limits};
 use splitdim::store::Memory;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 
 /// Keys that must be written with care where they are part of a path.
@@ -79,6 +79,20 @@ fn very_many_calls_are_answered_over_http_as_in_this_process() {
 async fn a_connection_that_is_refused_leaves_no_doubt() {
     let kv = client(nobody().await);
     assert_classes(&kv, "unavailable", "unavailable").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_leaves_no_doubt() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    // Those that nobody accepts fill the queue; the operating system ignores who comes then.
+    let in_the_queue: Vec<_> = (0..8).map(|_| TcpStream::connect(address)).collect();
+    let waiting: Vec<_> = in_the_queue.into_iter().map(tokio::spawn).collect();
+    sleep(Duration::from_millis(300)).await;
+    assert!(waiting.iter().any(|one| !one.is_finished()));
+    assert_classes(&client(address), "unavailable", "unavailable").await;
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ impl Posted {
         *self.begun() = Some(Begun::Sent { epoch });
     }
 
-    /// Whether it is too late to begin with it: nobody waits for it any more.
+    /// Whether it is too late `now` to begin with it: nobody waits for it any more.
     pub(super) fn is_late(&self, now: Instant) -> bool {
         self.was_answered.load(Ordering::SeqCst) || now > self.try_until
     }

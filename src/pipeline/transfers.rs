@@ -9,8 +9,8 @@ use tower::{BoxError, Service};
 
 use super::posting::Posting;
 
-/// What makes transfers, in one of the two ways. The one that is in a hurry is named, for a box costs each
-/// transfer two allocations.
+/// What makes transfers, in one of the two ways. The fast one is named, for a box costs each transfer two
+/// allocations.
 #[derive(Clone, Debug)]
 pub(super) enum Transfers {
     /// In transactions.

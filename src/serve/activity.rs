@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -13,6 +13,9 @@ const LOOKS: u32 = 16;
 /// Between two looks at them.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// When a connection was used last that must end.
+const CUT: u64 = u64::MAX;
 
 /// The open connections, which event loop each is on, and when it was last of use.
 #[derive(Debug)]
@@ -44,9 +47,8 @@ pub(super) struct Place {
 #[derive(Debug)]
 struct Activity {
     /// When something was written last, or a request began (or it was opened), in milliseconds
-    /// since `begun`.
+    /// since `begun`; [`CUT`] when it must end. One number, so that it is either of use again or cut.
     last_used: AtomicU64,
-    cut: AtomicBool,
     /// The task that serves the connection.
     waker: Mutex<Option<Waker>>,
 }
@@ -74,7 +76,6 @@ impl Activities {
     pub(super) fn add(self: &Arc<Self>) -> Place {
         let activity = Arc::new(Activity {
             last_used: AtomicU64::new(self.now()),
-            cut: AtomicBool::new(false),
             waker: Mutex::new(None),
         });
         let mut open = self.lock();
@@ -113,28 +114,21 @@ impl Activities {
     }
 
     fn cut_unused_for(&self, timeout: Duration) {
-        let now = self.now();
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let open = self.lock();
-        for activity in open.connections.values() {
-            let idle = now.saturating_sub(activity.last_used.load(Ordering::Relaxed));
-            if idle >= timeout && !activity.is_cut() {
-                activity.cut();
-            }
+        let now = self.now();
+        let is_idle = |last_used| now.saturating_sub(last_used) >= timeout;
+        let idle: Vec<_> = self.lock().uncut().filter(|one| is_idle(one.0)).collect();
+        // Whoever is woken may want the lock.
+        for (last_used, activity) in idle {
+            activity.cut(last_used);
         }
     }
 
     /// Cuts the connection that was of no use for the longest time.
     pub(super) fn cut_longest_idle(&self) {
-        let open = self.lock();
-        let uncut = open
-            .connections
-            .values()
-            .filter(|activity| !activity.is_cut());
-        if let Some(activity) =
-            uncut.min_by_key(|activity| activity.last_used.load(Ordering::Relaxed))
-        {
-            activity.cut();
+        let longest_idle = self.lock().uncut().min_by_key(|one| one.0);
+        if let Some((last_used, activity)) = longest_idle {
+            activity.cut(last_used);
         }
     }
 
@@ -150,6 +144,13 @@ impl Activities {
 }
 
 impl Open {
+    /// Those that need not end yet, and when they were used last.
+    fn uncut(&self) -> impl Iterator<Item = (u64, Arc<Activity>)> {
+        let used = |activity: &Arc<Activity>| (activity.last_used(), Arc::clone(activity));
+        let all = self.connections.values().map(used);
+        all.filter(|(last_used, _)| *last_used != CUT)
+    }
+
     fn add(&mut self, activity: Arc<Activity>) -> (u64, usize) {
         let key = self.next;
         self.next += 1;
@@ -172,16 +173,19 @@ impl Place {
         self.event_loop
     }
 
-    /// Notes that the connection was of use just now.
-    pub(super) fn touch(&self) {
-        self.activity
-            .last_used
-            .store(self.activities.now(), Ordering::Relaxed);
+    /// Notes that the connection is of use just now; `false` if it is too late, for it was cut.
+    pub(super) fn touch(&self) -> bool {
+        let now = self.activities.now();
+        let uncut = |last_used| (last_used != CUT).then_some(now);
+        let last_used = &self.activity.last_used;
+        last_used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, uncut)
+            .is_ok()
     }
 
     /// Whether the connection must end.
     pub(super) fn is_cut(&self) -> bool {
-        self.activity.is_cut()
+        self.activity.last_used() == CUT
     }
 
     /// Sees to it that `waker` is woken when the connection is cut.
@@ -201,8 +205,8 @@ impl Drop for Place {
 }
 
 impl Activity {
-    fn is_cut(&self) -> bool {
-        self.cut.load(Ordering::Acquire)
+    fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Acquire)
     }
 
     fn watch(&self, waker: &Waker) {
@@ -215,8 +219,14 @@ impl Activity {
         }
     }
 
-    fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
+    /// Has the connection end, if it was not of use since `last_used`.
+    fn cut(&self, last_used: u64) {
+        let cut =
+            self.last_used
+                .compare_exchange(last_used, CUT, Ordering::AcqRel, Ordering::Relaxed);
+        if cut.is_err() {
+            return;
+        }
         let waker = self
             .waker
             .lock()
@@ -225,5 +235,41 @@ impl Activity {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(8);
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_of_use_in_time_is_not_cut() {
+        let activities = Activities::on(1);
+        tokio::spawn(Activities::cut_idle(Arc::downgrade(&activities), TIMEOUT));
+        let (used, idle) = (activities.add(), activities.add());
+        for _ in 0..4 {
+            sleep(TIMEOUT / 2).await;
+            assert!(used.touch());
+        }
+        assert!(!used.is_cut() && idle.is_cut());
+        sleep(TIMEOUT + LONGEST_PAUSE).await;
+        assert!(used.is_cut());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_cut_is_of_no_use_any_more_and_who_was_of_use_is_not_cut() {
+        let activities = Activities::on(1);
+        let (one, other) = (activities.add(), activities.add());
+        let judged = other.activity.last_used();
+        sleep(TIMEOUT).await;
+        assert!(other.touch());
+        other.activity.cut(judged);
+        assert!(!other.is_cut());
+        activities.cut_longest_idle();
+        assert!(one.is_cut() && !one.touch() && one.is_cut());
+        activities.cut_longest_idle();
+        assert!(other.is_cut());
     }
 }

@@ -31,10 +31,7 @@ impl Connection {
     fn uncut(&self) -> io::Result<()> {
         match self.place.is_cut() {
             false => Ok(()),
-            true => Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "cut, for it was idle",
-            )),
+            true => Err(cut()),
         }
     }
 
@@ -62,11 +59,23 @@ impl Connection {
     }
 
     /// The first bytes of a request count, so that it is not cut just because it came late.
-    fn read(&mut self) {
-        if std::mem::take(&mut self.answered) {
-            self.place.touch();
+    ///
+    /// # Errors
+    ///
+    /// If it was cut already: then the request must not begin, for its answer could not be sent.
+    fn read(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.answered) && !self.place.touch() {
+            false => Ok(()),
+            true => Err(cut()),
         }
     }
+}
+
+fn cut() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        "cut, for it was idle, or its place was needed",
+    )
 }
 
 impl AsyncRead for Connection {
@@ -79,7 +88,7 @@ impl AsyncRead for Connection {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.read();
+            self.read()?;
         }
         if result.is_pending() {
             self.wait(cx)?;

@@ -8,15 +8,24 @@ use axum::http::{HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use resilient::timeout::TimeoutLayer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thread_local::ThreadLocal;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tower::BoxError;
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, ServiceBuilder};
 
 use super::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT, answer, trace};
 use crate::kv::{KvError, KvResponse, Stamp};
+
+/// How long a connection is silent until it is asked whether its other end is still there.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// What opens connections. Boxed, since they are few.
+type Connector = BoxCloneSyncService<Uri, TokioIo<TcpStream>, BoxError>;
 
 /// Sends each request once, and waits for its answer no longer than it may.
 ///
@@ -26,7 +35,7 @@ use crate::kv::{KvError, KvResponse, Stamp};
 #[derive(Debug)]
 pub(super) struct Once {
     /// One for each thread: where each is an event loop, an answer comes to the thread that waits for it.
-    clients: ThreadLocal<Client<HttpConnector, Full<Bytes>>>,
+    clients: ThreadLocal<Client<Connector, Full<Bytes>>>,
     server: Authority,
     /// The same as a header.
     host: HeaderValue,
@@ -129,16 +138,25 @@ impl Once {
     }
 }
 
-fn client() -> Client<HttpConnector, Full<Bytes>> {
+fn client() -> Client<Connector, Full<Bytes>> {
     let mut connector = HttpConnector::new();
-    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
     connector.set_nodelay(true);
+    connector.set_keepalive(Some(KEEPALIVE));
+    // Of each address that the name has: the next one is tried then.
+    connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let connector = ServiceBuilder::new()
+        // Of all together, and of looking up the name. Then no byte was sent for certain.
+        .layer(TimeoutLayer::new(CONNECT_TIMEOUT))
+        .map_err(BoxError::from)
+        .service(connector);
+    // What still waited for its turn on a connection when that closed is sent on another one: hyper
+    // gives back what it has written nothing of, and nothing else.
     Client::builder(TokioExecutor::new())
         // It is among the headers already.
         .set_host(false)
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .build(connector)
+        .build(Connector::new(connector))
 }
 
 /// No answer came in time.
