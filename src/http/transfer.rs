@@ -24,7 +24,8 @@ pub(super) async fn transfer(
     Ok((StatusCode::OK, [(LOCATION, status::path(id))]))
 }
 
-/// The id of the request, if it is one of ours: one name is enough for both. Else a new one.
+/// The id of the request, if it is one of ours: one name is enough for both. It is made just now then, so
+/// that ids come in the order of transfers. Else a new one.
 fn new_id() -> Uuid {
     match telemetry::current().as_deref().map(Context::id) {
         Some(Id::Own(id)) => *id,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::task::futures::TaskLocalFuture;
 use uuid::Uuid;
@@ -14,11 +14,11 @@ tokio::task_local! {
     static CURRENT: Option<Arc<Context>>;
 }
 
-/// What the lines that belong to a request say of it.
+/// What the lines that belong to a request say of it. What its client has not told is made when somebody asks.
 #[derive(Clone, Debug)]
 pub struct Context {
-    id: Id,
-    trace: Trace,
+    id: OnceLock<Id>,
+    trace: OnceLock<Trace>,
 }
 
 /// The id of a request.
@@ -31,27 +31,29 @@ pub enum Id {
 }
 
 impl Context {
-    /// The context of the request `id`, in `trace`; in a trace of its own, if there is none.
+    /// The context of a request that its client calls `id`, in `trace`, if it said so.
     #[must_use]
-    pub fn new(id: Id, trace: Option<Trace>) -> Self {
-        let trace = trace.unwrap_or_else(|| match id {
-            // One name is enough for both.
-            Id::Own(id) => Trace::of(id),
-            Id::Client(_) => Trace::of(Uuid::now_v7()),
-        });
-        Self { id, trace }
+    pub fn new(id: Option<Box<str>>, trace: Option<Trace>) -> Self {
+        Self {
+            id: id.map(Id::Client).map_or_else(OnceLock::new, Into::into),
+            trace: trace.map_or_else(OnceLock::new, Into::into),
+        }
     }
 
     /// The id of the request.
     #[must_use]
     pub fn id(&self) -> &Id {
-        &self.id
+        self.id.get_or_init(|| Id::Own(Uuid::now_v7()))
     }
 
-    /// The trace that it is part of.
+    /// The trace that it is part of; its own, if there is no other.
     #[must_use]
     pub fn trace(&self) -> &Trace {
-        &self.trace
+        self.trace.get_or_init(|| match self.id() {
+            // One name is enough for both.
+            Id::Own(id) => Trace::of(*id),
+            Id::Client(_) => Trace::of(Uuid::now_v7()),
+        })
     }
 }
 

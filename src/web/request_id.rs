@@ -10,7 +10,6 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
-use uuid::Uuid;
 
 use crate::telemetry::{self, Context, Id, TRACEPARENT, TRACESTATE, Trace, Within};
 
@@ -88,14 +87,14 @@ where
     }
 }
 
-/// The client's id, or a new one where that is no plain word: it ends up in logs and in answers.
-fn id(headers: &HeaderMap) -> Id {
+/// The client's id, unless it is no plain word: it ends up in logs and in answers.
+fn id(headers: &HeaderMap) -> Option<Box<str>> {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=:".contains(byte);
     headers
         .get(X_REQUEST_ID)
         .filter(|id| (1..=MAX_LENGTH).contains(&id.len()) && id.as_bytes().iter().all(plain))
         .and_then(|id| id.to_str().ok())
-        .map_or_else(|| Id::Own(Uuid::now_v7()), |id| Id::Client(id.into()))
+        .map(Into::into)
 }
 
 fn header(id: &Id) -> Option<HeaderValue> {
