@@ -19,8 +19,8 @@ use tower::ServiceExt;
 /// How long open transfers are finished after everything else has ended.
 const LAST_ROUND: Duration = Duration::from_secs(10);
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// Linked, it is what `malloc` means: see Cargo.toml.
+use mimalloc as _;
 
 fn main() -> ExitCode {
     match Settings::from_process() {

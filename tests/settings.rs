@@ -150,6 +150,21 @@ async fn help_and_version_are_no_mistakes() {
 }
 
 #[tokio::test]
+async fn memory_comes_from_mimalloc() {
+    for program in [PROGRAM, env!("CARGO_BIN_EXE_kvstore")] {
+        let mut process = Process::start(program, &["--version"], &[("MIMALLOC_SHOW_STATS", "1")]);
+        process.ended().await;
+        let log = process.log();
+        let pages = log
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("pages     :"));
+        let most: Option<u32> =
+            pages.and_then(|pages| pages.split_whitespace().next()?.parse().ok());
+        assert!(most.is_some_and(|most| most > 0), "{log}");
+    }
+}
+
+#[tokio::test]
 async fn a_port_in_use_is_told() {
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();

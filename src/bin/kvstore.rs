@@ -15,8 +15,8 @@ use splitdim::telemetry::LogFormat;
 use splitdim::web::{Edge, Readiness};
 use splitdim::{ops, serve};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+// Linked, it is what `malloc` means: see Cargo.toml.
+use mimalloc as _;
 
 fn main() -> ExitCode {
     match Task::from_process() {
