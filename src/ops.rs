@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task;
+use tower::layer::util::Identity;
 
 use crate::metrics::{self, Metrics};
 use crate::serve::{self, Limits};
@@ -33,7 +34,11 @@ pub fn spawn(listener: TcpListener, metrics: Metrics, readiness: Readiness, limi
         ..limits
     };
     // Nobody waits for it: it ends with the runtime.
-    task::spawn(serve::for_ever(listener, web::around(routes, edge), limits));
+    task::spawn(serve::for_ever(
+        listener,
+        web::around(routes, Identity::new(), edge),
+        limits,
+    ));
 }
 
 async fn text(State(metrics): State<Arc<Metrics>>) -> Response {

@@ -15,14 +15,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
+use axum::handler::Handler;
+use axum::http::{Method, Request, Response, StatusCode};
 use axum::routing::{any, get, post};
 use tower::Service;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::pipeline::Ledger;
-use crate::web::{self, Edge, Resets, Routes, compressed};
+use crate::web::{self, Edge, Resets, Routes, ShortcutLayer, compressed};
 use rendered::Rendered;
+
+/// Where transfers are posted.
+const TRANSFER: &str = "/api/transfer";
 
 /// The longest body of a transfer, in bytes.
 const MAX_BODY: usize = 8 * 1024;
@@ -49,10 +53,6 @@ pub fn app(
 + Clone
 + Send
 + 'static {
-    web::around(routes(ledger, resets), edge)
-}
-
-fn routes(ledger: Ledger, resets: Resets) -> Routes {
     let metrics = Arc::clone(ledger.metrics());
     let app = Arc::new(App {
         ledger,
@@ -60,6 +60,15 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
         accounts: Rendered::new(accounts::render_accounts),
         clear: Rendered::new(move |snapshot| accounts::render_clear(snapshot, &metrics)),
     });
+    let transfers = ShortcutLayer::new(
+        Method::POST,
+        TRANSFER,
+        transfer::transfer.with_state(Arc::clone(&app)),
+    );
+    web::around(routes(app), transfers, edge)
+}
+
+fn routes(app: Arc<App>) -> Routes {
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
 
@@ -73,7 +82,7 @@ fn routes(ledger: Ledger, resets: Resets) -> Routes {
             compressed(get(accounts::clear).layer(answer_in_time)),
         )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
-        .route("/api/transfer", post(transfer::transfer))
+        .route(TRANSFER, post(transfer::transfer))
         .route(
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),

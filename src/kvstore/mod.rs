@@ -17,6 +17,7 @@ use axum::response::IntoResponse;
 use axum::routing::{any, get, post};
 use resilient::inject::InjectLayer;
 use tower::Service;
+use tower::layer::util::Identity;
 use tower_http::limit::RequestBodyLimitLayer;
 
 pub use fault::HttpFaults;
@@ -68,7 +69,7 @@ pub fn app(
                     .with_state(faults),
             ),
     };
-    web::around(routes.healthz(), edge)
+    web::around(routes.healthz(), Identity::new(), edge)
 }
 
 /// `GET /api/get?id=KEY`: the value and version of a key.

@@ -8,13 +8,15 @@ mod request_id;
 mod reset;
 mod routes;
 mod security;
+mod shortcut;
 
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
-use tower::{Service, ServiceBuilder};
+use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use health::Readiness;
@@ -22,6 +24,7 @@ pub use object::Object;
 pub use problem::Problem;
 pub use reset::{Resets, Token};
 pub use routes::{Routes, compressed};
+pub use shortcut::ShortcutLayer;
 
 use crate::metrics::RequestMetrics;
 
@@ -38,13 +41,23 @@ pub struct Edge {
 ///
 /// They stand around the router instead of in it (`Router::layer` puts a boxed copy of them around
 /// every route).
-pub fn around(
+///
+/// `shortcut` goes in front of the router (`Identity` for none).
+pub fn around<Shortcut>(
     routes: Routes,
+    shortcut: Shortcut,
     edge: Edge,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
-+ 'static {
++ 'static
+where
+    Shortcut: Layer<Router>,
+    Shortcut::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+{
     let (router, templates) = routes.probes(edge.readiness).into_parts();
     let table = edge.requests.map(|requests| requests.table(templates));
     ServiceBuilder::new()
@@ -60,5 +73,6 @@ pub fn around(
         })
         // A bug answers 500, and the connection lives on.
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(shortcut)
         .service(router)
 }
