@@ -35,9 +35,9 @@ struct Progress {
 }
 
 impl Batch {
-    pub(super) fn new(postings: Vec<Posting>) -> Self {
+    pub(super) fn new(postings: Arc<[Posting]>) -> Self {
         Self {
-            postings: postings.into(),
+            postings,
             progress: Arc::default(),
         }
     }

@@ -57,6 +57,14 @@ pub(super) enum MarkKind {
 }
 
 impl Cell {
+    /// A cell in which nothing is open.
+    pub(super) fn at_rest(balance: i64) -> Self {
+        Self {
+            balance,
+            ..Self::default()
+        }
+    }
+
     /// The cell that a stored value holds: an empty one for a key that is not there, `None` for what
     /// is no cell, and so not ours to change.
     pub(super) fn parse(key: &Key, stored: &Versioned) -> Option<Self> {
@@ -69,10 +77,7 @@ impl Cell {
     /// The cell that the value of a key that is there holds.
     pub(super) fn parse_value(key: &Key, value: &str) -> Option<Self> {
         if let Ok(balance) = value.parse() {
-            return Some(Self {
-                balance,
-                ..Self::default()
-            });
+            return Some(Self::at_rest(balance));
         }
         let cell: Self = serde_json::from_str::<Open<'_>>(value)
             .ok()?

@@ -82,7 +82,7 @@ where
     S: Service<Batch, Response = (), Error = Cause>,
 {
     /// Makes each of `postings`, or finds out what became of it; in their order.
-    async fn see_through(mut self, postings: Vec<Posting>) -> Vec<Ended> {
+    async fn see_through(mut self, postings: Arc<[Posting]>) -> Vec<Ended> {
         let in_hand = self.underway.take_all(&postings);
         let mut ended: Vec<Ended> = Vec::new();
         ended.resize_with(postings.len(), || Ok(()));
@@ -92,7 +92,10 @@ where
             if open.is_empty() {
                 continue;
             }
-            let batch = Batch::new(open.iter().map(|&at| postings[at].clone()).collect());
+            let batch = Batch::new(match open.len() == postings.len() {
+                true => Arc::clone(&postings),
+                false => open.iter().map(|&at| postings[at].clone()).collect(),
+            });
             let (standing, given_up) = self.bring_to_an_end(&batch).await;
             if matches!(standing, Standing::TooMuch) {
                 let (first, second) = open.split_at(open.len() / 2);
@@ -158,7 +161,7 @@ where
     }
 }
 
-impl<S> Service<Vec<Posting>> for Conclude<S>
+impl<S> Service<Arc<[Posting]>> for Conclude<S>
 where
     S: Service<Batch, Response = (), Error = Cause> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -172,7 +175,7 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, postings: Vec<Posting>) -> Self::Future {
+    fn call(&mut self, postings: Arc<[Posting]>) -> Self::Future {
         let this = self.clone();
         Box::pin(async move { Ok(this.see_through(postings).await) })
     }
@@ -186,16 +189,12 @@ async fn keep_out(kv: &Kv, batch: &Batch, given_up: &[(usize, Arc<Cause>)]) -> S
     };
     // In the epoch of the first write: a reset since then has left nothing to find out by.
     let epoch = one.epoch();
-    let mut tombstones = Vec::new();
-    for posting in given_up {
+    let transfers = given_up.map(|posting| {
         // The tombstone may arrive late: whoever takes it up again must not begin it anew.
         posting.answer();
-        tombstones.push(record::create(
-            posting.id,
-            &posting.transfer,
-            Outcome::Undone,
-        ));
-    }
+        (posting.id, &posting.transfer)
+    });
+    let tombstones = record::create_all(transfers, Outcome::Undone).collect();
     match kv.transaction(tombstones, epoch).await {
         Ok(_) => Standing::KeptOut,
         // All of the batch were to be made at once, and so were the tombstones: one of them tells.

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::cell::Cell;
@@ -10,8 +9,8 @@ use crate::ledger::Transfer;
 /// The cells of a batch's people, as its transfers leave them one after the other. Pure.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
+    /// Sorted by key, as a store wants the puts.
     lines: Vec<Line>,
-    places: HashMap<Key, usize>,
     /// The numbers of the sender and the receiver of each transfer.
     parties: Vec<[usize; 2]>,
 }
@@ -34,31 +33,25 @@ struct Line {
 impl Draft {
     /// A draft of nothing yet about the people of `transfers`.
     pub(super) fn of<'a>(transfers: impl ExactSizeIterator<Item = &'a Transfer>) -> Self {
-        let most = transfers.len() * 2;
-        let mut draft = Self {
-            lines: Vec::with_capacity(most),
-            places: HashMap::with_capacity(most),
-            parties: Vec::with_capacity(transfers.len()),
-        };
-        for transfer in transfers {
-            let parties = [transfer.sender(), transfer.receiver()];
-            let parties = parties.map(|person| draft.number_of(person.to_shared()));
-            draft.parties.push(parties);
+        let mut parties = vec![[0; 2]; transfers.len()];
+        let mut people = Vec::with_capacity(transfers.len() * 2);
+        for (at, transfer) in transfers.enumerate() {
+            people.push((transfer.sender(), at, 0));
+            people.push((transfer.receiver(), at, 1));
         }
-        draft
-    }
-
-    fn number_of(&mut self, key: Key) -> usize {
-        let lines = &mut self.lines;
-        *self.places.entry(key).or_insert_with_key(|key| {
-            lines.push(Line {
-                key: Arc::clone(key),
-                before: None,
-                is_fresh: false,
-                after: Cell::default(),
-            });
-            lines.len() - 1
-        })
+        // Less than to look each of them up by a hash.
+        people.sort_unstable_by_key(|(person, ..)| *person);
+        let mut lines: Vec<Line> = Vec::with_capacity(people.len());
+        for (person, at, leg) in people {
+            if lines
+                .last()
+                .is_none_or(|last| *last.key != *person.as_str())
+            {
+                lines.push(Line::of(person.to_shared()));
+            }
+            parties[at][leg] = lines.len() - 1;
+        }
+        Self { lines, parties }
     }
 
     /// Whom it is about.
@@ -123,12 +116,9 @@ impl Draft {
     }
 
     /// The puts that make it so.
-    pub(super) fn puts(&self) -> Vec<Put> {
+    pub(super) fn puts(&self) -> impl ExactSizeIterator<Item = Put> {
         let put = |line: &Line| Put::new(Arc::clone(&line.key), line.after.value(), line.version());
-        // Room for the records too, of which there are about as many.
-        let mut puts = Vec::with_capacity(self.lines.len() * 2);
-        puts.extend(self.lines.iter().map(put));
-        puts
+        self.lines.iter().map(put)
     }
 
     /// What is in the store after the puts were made.
@@ -151,7 +141,7 @@ impl Draft {
     /// Notes that the cell of `key` is another one by now: `None` if it is no cell, which has to be
     /// read again.
     pub(super) fn has_moved(&mut self, key: &Key, known: Option<Known>) {
-        if let Some(&at) = self.places.get(key) {
+        if let Ok(at) = self.lines.binary_search_by(|line| line.key.cmp(key)) {
             self.lines[at].before = known;
         }
     }
@@ -163,6 +153,16 @@ impl Draft {
 }
 
 impl Line {
+    /// Of the person whose cell is under `key`, of which nothing is known yet.
+    fn of(key: Key) -> Self {
+        Self {
+            key,
+            before: None,
+            is_fresh: false,
+            after: Cell::default(),
+        }
+    }
+
     /// The balance when `delta` is added.
     fn moved(&self, delta: i64) -> Result<i64, Cause> {
         let person = || Arc::clone(&self.key);

@@ -69,7 +69,7 @@ where
 
 impl<S> Service<Vec<Posting>> for Logged<S>
 where
-    S: Service<Vec<Posting>, Response = Vec<Result<(), Failed>>>,
+    S: Service<Arc<[Posting]>, Response = Vec<Result<(), Failed>>>,
     S::Future: Send + 'static,
 {
     type Response = S::Response;
@@ -87,7 +87,8 @@ where
             [posting] => posting.request.clone(),
             _ => None,
         };
-        let ending = self.inner.call(postings.clone());
+        let postings: Arc<[Posting]> = postings.into();
+        let ending = self.inner.call(Arc::clone(&postings));
         let metrics = Arc::clone(&self.metrics);
         let logged = async move {
             let ended = ending.await?;

@@ -18,7 +18,22 @@ pub(super) struct Remembered {
 struct Cells {
     /// That all of them are of.
     epoch: Option<u64>,
-    known: Generations<Key, Known>,
+    known: Generations<Key, Kept>,
+}
+
+/// A cell in little room: with hundreds of thousands of them it matters how many are in the processor's
+/// caches.
+#[derive(Debug)]
+struct Kept {
+    state: State,
+    version: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nearly always.
+    AtRest(i64),
+    Open(Box<Cell>),
 }
 
 /// A cell as it was.
@@ -35,6 +50,26 @@ impl Known {
             cell: Cell::parse(key, stored)?,
             version: stored.version,
         })
+    }
+}
+
+impl From<Known> for Kept {
+    fn from(Known { cell, version }: Known) -> Self {
+        let state = match cell.is_at_rest() {
+            true => State::AtRest(cell.balance),
+            false => State::Open(cell.into()),
+        };
+        Self { state, version }
+    }
+}
+
+impl From<Kept> for Known {
+    fn from(Kept { state, version }: Kept) -> Self {
+        let cell = match state {
+            State::AtRest(balance) => Cell::at_rest(balance),
+            State::Open(cell) => *cell,
+        };
+        Self { cell, version }
     }
 }
 
@@ -66,7 +101,7 @@ impl Remembered {
     ) -> Option<u64> {
         let mut cells = self.cells();
         for key in keys {
-            found(cells.known.recall(key));
+            found(cells.known.recall(key).map(Known::from));
         }
         cells.epoch
     }
@@ -86,7 +121,7 @@ impl Remembered {
             *cells = Cells::of(epoch);
         }
         for (key, known) in known {
-            cells.known.remember(key, known);
+            cells.known.remember(key, known.into());
         }
     }
 

@@ -52,11 +52,14 @@ impl Transaction {
             }
         }
         let (draft, epoch) = self.draft(batch).await?;
-        let mut puts = draft.puts();
-        let records = postings
+        let transfers = postings
             .iter()
-            .map(|posting| record::create(posting.id, &posting.transfer, Outcome::Done));
-        puts.extend(records);
+            .map(|posting| (posting.id, &posting.transfer));
+        // Mostly in the order of their keys, so that the store has little to sort.
+        let cells = draft.puts();
+        let mut puts = Vec::with_capacity(postings.len() + cells.len());
+        puts.extend(record::create_all(transfers, Outcome::Done));
+        puts.extend(cells);
 
         let was_out = !batch.may_land();
         batch.sends();

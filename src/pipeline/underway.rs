@@ -32,23 +32,35 @@ enum State {
 #[derive(Debug)]
 pub(super) struct InHand {
     underway: Arc<Underway>,
-    postings: Vec<Posting>,
+    postings: Arc<[Posting]>,
 }
 
 impl Underway {
     /// Takes `posting` in hand; `None` if somebody of this process has it.
     pub(super) fn take(self: &Arc<Self>, posting: &Posting) -> Option<InHand> {
-        let in_hand = self.take_all(std::slice::from_ref(posting));
+        let in_hand = self.take_all(&Arc::from([posting.clone()]));
         (!in_hand.postings.is_empty()).then_some(in_hand)
     }
 
     /// Takes those of `postings` in hand that nobody of this process has.
-    pub(super) fn take_all(self: &Arc<Self>, postings: &[Posting]) -> InHand {
+    pub(super) fn take_all(self: &Arc<Self>, postings: &Arc<[Posting]>) -> InHand {
         let mut transfers = self.transfers();
-        let taken = postings.iter().filter(|posting| transfers.take(posting.id));
+        let mut others = Vec::new();
+        for (at, posting) in postings.iter().enumerate() {
+            if !transfers.take(posting.id) {
+                others.push(at);
+            }
+        }
+        let is_taken = |(at, posting): (usize, &Posting)| {
+            others.binary_search(&at).is_err().then(|| posting.clone())
+        };
         InHand {
             underway: Arc::clone(self),
-            postings: taken.cloned().collect(),
+            postings: match others.is_empty() {
+                // All of them are new, but for those that are found in cells.
+                true => Arc::clone(postings),
+                false => postings.iter().enumerate().filter_map(is_taken).collect(),
+            },
         }
     }
 
@@ -95,11 +107,10 @@ impl Transfers {
     }
 
     /// Leaves `posting` open, if it was sent: else it is not open.
-    fn leave(&mut self, posting: Posting) {
+    fn leave(&mut self, posting: &Posting) {
         if posting.was_sent() && self.left < MOST_LEFT {
             self.left += 1;
-            let id = posting.id;
-            self.states.insert(id, State::Left(posting));
+            self.states.insert(posting.id, State::Left(posting.clone()));
         } else {
             self.states.remove(&posting.id);
         }
@@ -114,14 +125,19 @@ impl InHand {
 
     /// There is nothing left to do, but for those that are `open`.
     pub(super) fn finish_but(mut self, open: impl Fn(&Posting) -> bool) {
-        let (open, done): (Vec<_>, Vec<_>) =
-            mem::take(&mut self.postings).into_iter().partition(open);
+        let postings = mem::take(&mut self.postings);
+        let mut left = Vec::new();
         let mut transfers = self.underway.transfers();
-        for posting in done {
-            transfers.states.remove(&posting.id);
+        for posting in &*postings {
+            match open(posting) {
+                true => left.push(posting.clone()),
+                false => {
+                    transfers.states.remove(&posting.id);
+                }
+            }
         }
         drop(transfers);
-        self.postings = open;
+        self.postings = left.into();
     }
 }
 
@@ -130,9 +146,8 @@ impl Drop for InHand {
         if self.postings.is_empty() {
             return;
         }
-        let postings = mem::take(&mut self.postings);
         let mut transfers = self.underway.transfers();
-        for posting in postings {
+        for posting in &*self.postings {
             transfers.leave(posting);
         }
     }

@@ -219,7 +219,8 @@ fn in_order(puts: &[Put]) -> Result<Vec<&Put>, Refusal> {
         }
     }
     let mut in_order: Vec<_> = puts.iter().collect();
-    in_order.sort_unstable_by(|one, other| one.key.cmp(&other.key));
+    // This one sees what is in order already.
+    in_order.sort_by(|one, other| one.key.cmp(&other.key));
     match in_order.windows(2).find(|pair| pair[0].key == pair[1].key) {
         Some(pair) => Err(Refusal::SameKey(Arc::clone(&pair[0].key))),
         None => Ok(in_order),
