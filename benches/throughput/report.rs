@@ -39,7 +39,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
         lines.push(format!(
             "| | splitdim | {} | {} |",
             cells(&subject, row.subject_memory),
-            ratio(&row.pairs)
+            with_range(row.pairs.iter().map(Pair::ratio).collect())
         ));
     }
     let notes: Vec<_> = rows.iter().flat_map(notes).collect();
@@ -67,8 +67,8 @@ fn cells(measurements: &[Measurement], memory: Memory) -> String {
     )
 }
 
-fn ratio(pairs: &[Pair]) -> String {
-    let ratios: Vec<f64> = pairs.iter().map(Pair::ratio).collect();
+/// The median of `ratios`, and the lowest and the highest of them.
+pub(crate) fn with_range(ratios: Vec<f64>) -> String {
     let lowest = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let highest = ratios.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     format!("**{:.2}** ({lowest:.2} to {highest:.2})", median(ratios))
@@ -114,7 +114,7 @@ fn notes(row: &Row) -> Vec<String> {
 }
 
 /// The middle one, or the mean of the two in the middle.
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 {
