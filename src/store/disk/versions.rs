@@ -3,7 +3,7 @@ use crate::store::Key;
 use crate::store::state::Changes;
 
 /// How many are known at the least; twice as many at the most. Few in tests, so that they forget some, too.
-const KNOWN: usize = if cfg!(test) { 4 } else { 1 << 16 };
+const KNOWN: usize = if cfg!(test) { 4 } else { 1 << 17 };
 
 /// Longer keys would take too much memory.
 const KEY: usize = 128;
