@@ -22,6 +22,7 @@ mod error;
 mod memory;
 mod merged;
 mod newest;
+mod prefixed;
 mod restore;
 mod rows;
 mod runs;

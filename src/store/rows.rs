@@ -6,6 +6,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 use super::merged::Merged;
+use super::prefixed::Prefixed;
 use super::runs::{Piece, pieces};
 use super::{Entry, Key, Range, Versioned};
 
@@ -14,8 +15,8 @@ use super::{Entry, Key, Range, Versioned};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     /// Rows by themselves. They hide those in runs.
-    singles: OrdMap<Key, Versioned>,
-    /// First key → all rows of the [run](super::runs).
+    singles: OrdMap<Prefixed<Key>, Versioned>,
+    /// First key → all rows of the [run](super::runs). Keys of records begin alike, so a prefix would not help.
     runs: OrdMap<Key, Run>,
 }
 
@@ -24,7 +25,8 @@ type Run = Arc<[(Key, Versioned)]>;
 
 impl Rows {
     pub(super) fn get(&self, key: &str) -> Option<&Versioned> {
-        self.singles.get(key).or_else(|| self.in_run(key))
+        let single = self.singles.get(&Prefixed::of(key));
+        single.or_else(|| self.in_run(key))
     }
 
     fn in_run(&self, key: &str) -> Option<&Versioned> {
@@ -41,7 +43,7 @@ impl Rows {
         for piece in pieces(rows.into_iter()) {
             match piece {
                 Piece::Row(key, row) => {
-                    self.singles.insert(key, row);
+                    self.singles.insert(Prefixed::new(key), row);
                 }
                 Piece::Run(run) => self.write_run(run),
             }
@@ -59,7 +61,9 @@ impl Rows {
             .and_then(|(_, before)| before.last())
             .map_or(0, |(end, _)| run.partition_point(|(key, _)| key <= end));
         let after = run.split_off(overlapping);
-        self.singles.extend(run);
+        let singles = run.into_iter();
+        self.singles
+            .extend(singles.map(|(key, row)| (Prefixed::new(key), row)));
         if let Some((first, _)) = after.first() {
             self.runs.insert(Arc::clone(first), after.into());
         }
@@ -77,18 +81,21 @@ impl Rows {
     }
 
     fn beginning_at<'a>(&'a self, first: &'a str) -> impl Iterator<Item = Entry> + 'a {
-        let from = || (Bound::Included(first), Bound::Unbounded);
-        let singles = self.singles.range::<_, str>(from());
+        let first_single = Bound::Included(Prefixed::of(first));
+        let singles = self.singles.range((first_single, Bound::Unbounded));
         let mut before = self
             .runs
             .range::<_, str>((Bound::Unbounded, Bound::Excluded(first)));
         let around = before.next_back();
-        let runs = around.into_iter().chain(self.runs.range::<_, str>(from()));
+        let runs = around.into_iter().chain(
+            self.runs
+                .range::<_, str>((Bound::Included(first), Bound::Unbounded)),
+        );
         let in_runs = runs
             .flat_map(|(_, run)| run.iter())
             .skip_while(move |(key, _)| &**key < first);
         Merged::new(
-            singles.map(|(key, row)| entry(key, row)),
+            singles.map(|(key, row)| entry(key.key(), row)),
             in_runs.map(|(key, row)| entry(key, row)),
         )
         .map(|Ok(entry)| entry)

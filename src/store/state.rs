@@ -219,7 +219,7 @@ fn in_order(puts: &[Put]) -> Result<Vec<&Put>, Refusal> {
         }
     }
     let mut in_order: Vec<_> = puts.iter().collect();
-    // This one sees what is in order already.
+    // Stable, for it merges what is in order already: records nearly are, and after them people.
     in_order.sort_by(|one, other| one.key.cmp(&other.key));
     match in_order.windows(2).find(|pair| pair[0].key == pair[1].key) {
         Some(pair) => Err(Refusal::SameKey(Arc::clone(&pair[0].key))),

@@ -10,10 +10,10 @@ use crate::store::{Key, Versioned};
 /// All that was written since the last reset.
 pub(in crate::store) type Written = BTreeMap<Key, Versioned>;
 
-/// Of two kinds, one after the other.
+/// Of two kinds, one after the other. Most differ in what comes after their first eight bytes, a few in those.
 fn key(number: usize) -> String {
     let kind = if number < 540 { "a" } else { "b" };
-    format!("{kind}/{number:04}")
+    format!("{kind}/name/{number:04}")
 }
 
 /// New rows side by side, or anywhere, or rows written again.
