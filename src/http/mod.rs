@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::http::{Method, Request, Response, StatusCode};
-use axum::routing::{any, get, post};
+use axum::routing::{any, get, post_service};
 use tower::Service;
 use tower_http::timeout::TimeoutLayer;
 
@@ -60,15 +60,20 @@ pub fn app(
         accounts: Rendered::new(accounts::render_accounts),
         clear: Rendered::new(move |snapshot| accounts::render_clear(snapshot, &metrics)),
     });
-    let transfers = ShortcutLayer::new(
-        Method::POST,
-        TRANSFER,
-        transfer::transfer.with_state(Arc::clone(&app)),
-    );
-    web::around(routes(app), transfers, edge)
+    let transfer = transfer::transfer.with_state(Arc::clone(&app));
+    let shortcut = ShortcutLayer::new(Method::POST, TRANSFER, transfer.clone());
+    web::around(routes(app, transfer), shortcut, edge)
 }
 
-fn routes(app: Arc<App>) -> Routes {
+/// `transfer` is the very service that the shortcut has.
+fn routes<Transfer>(app: Arc<App>, transfer: Transfer) -> Routes
+where
+    Transfer: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
 
@@ -82,7 +87,7 @@ fn routes(app: Arc<App>) -> Routes {
             compressed(get(accounts::clear).layer(answer_in_time)),
         )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
-        .route(TRANSFER, post(transfer::transfer))
+        .route(TRANSFER, post_service(transfer))
         .route(
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),

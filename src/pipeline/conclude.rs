@@ -189,11 +189,11 @@ async fn keep_out(kv: &Kv, batch: &Batch, given_up: &[(usize, Arc<Cause>)]) -> S
     };
     // In the epoch of the first write: a reset since then has left nothing to find out by.
     let epoch = one.epoch();
-    let transfers = given_up.map(|posting| {
+    for posting in given_up.clone() {
         // The tombstone may arrive late: whoever takes it up again must not begin it anew.
         posting.answer();
-        (posting.id, &posting.transfer)
-    });
+    }
+    let transfers = given_up.map(|posting| (posting.id, &posting.transfer));
     let tombstones = record::create_all(transfers, Outcome::Undone).collect();
     match kv.transaction(tombstones, epoch).await {
         Ok(_) => Standing::KeptOut,

@@ -23,6 +23,7 @@ impl Record<'_> {
     /// written into `json`, whatever is in there, so that one buffer is enough for many.
     fn write_into(&self, json: &mut String) {
         json.clear();
+        json.reserve(72 + self.sender.len() + self.receiver.len());
         *json += "{\"result\":";
         *json += match self.result {
             Outcome::Done => "\"done\"",

@@ -135,3 +135,33 @@ impl Remembered {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::super::cell::MarkKind;
+    use super::*;
+    use crate::ledger::{Amount, Name, Transfer};
+
+    #[test]
+    fn a_cell_is_remembered_with_all_that_is_in_it() {
+        let [ann, ben] = ["Ann", "Ben"].map(|name| Name::new(name).unwrap());
+        let transfer = Transfer::new(ann, ben, Amount::new(3).unwrap()).unwrap();
+        let at_rest = Cell::at_rest(-7);
+        let cells = [
+            at_rest.clone(),
+            at_rest.sealed(),
+            at_rest.marked(Uuid::now_v7(), &transfer, MarkKind::In),
+            at_rest.clone().sending(Uuid::now_v7(), &transfer),
+        ];
+        let known = |cell: Cell| Known { cell, version: 5 };
+        let keys: Vec<Key> = (0..cells.len()).map(|at| at.to_string().into()).collect();
+        let remembered = Remembered::default();
+        let put = keys.iter().cloned().zip(cells.clone().map(known));
+        remembered.put(Some(1), put);
+        let mut found = Vec::new();
+        assert_eq!(remembered.take(keys.iter(), |one| found.push(one)), Some(1));
+        assert_eq!(found, cells.map(known).map(Some));
+    }
+}

@@ -24,7 +24,7 @@ pub use object::Object;
 pub use problem::Problem;
 pub use reset::{Resets, Token};
 pub use routes::{Routes, compressed};
-pub use shortcut::ShortcutLayer;
+pub use shortcut::{Shortcut, ShortcutLayer};
 
 use crate::metrics::RequestMetrics;
 
@@ -42,18 +42,18 @@ pub struct Edge {
 /// They stand around the router instead of in it (`Router::layer` puts a boxed copy of them around
 /// every route).
 ///
-/// `shortcut` goes in front of the router (`Identity` for none).
-pub fn around<Shortcut>(
+/// `in_front` is a layer in front of the router (`Identity` for none).
+pub fn around<L>(
     routes: Routes,
-    shortcut: Shortcut,
+    in_front: L,
     edge: Edge,
 ) -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
 + Clone
 + Send
 + 'static
 where
-    Shortcut: Layer<Router>,
-    Shortcut::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
+    L: Layer<Router>,
+    L::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
         + Clone
         + Send
         + 'static,
@@ -73,6 +73,6 @@ where
         })
         // A bug answers 500, and the connection lives on.
         .layer(CatchPanicLayer::custom(problem::panicked))
-        .layer(shortcut)
+        .layer(in_front)
         .service(router)
 }

@@ -7,10 +7,10 @@ use tower::{Layer, Service};
 
 /// Puts a [`Shortcut`] in front of a router.
 #[derive(Clone, Debug)]
-pub struct ShortcutLayer<Route> {
+pub struct ShortcutLayer<R> {
     method: Method,
     path: &'static str,
-    route: Route,
+    route: R,
 }
 
 /// Serves the one route by which nearly all requests come; all others go to the router, which has it too,
@@ -18,17 +18,19 @@ pub struct ShortcutLayer<Route> {
 ///
 /// A router looks the path up, notes the parameters that it has (none) in a map of the request, and keeps
 /// each route in a box of its own: a twentieth of the instructions of a transfer.
+///
+/// It does not ask the two whether they are ready: both must always be, as axum's services are.
 #[derive(Clone, Debug)]
-pub struct Shortcut<Route, Router> {
+pub struct Shortcut<R, S> {
     method: Method,
     path: &'static str,
-    route: Route,
-    router: Router,
+    route: R,
+    router: S,
 }
 
-impl<Route> ShortcutLayer<Route> {
+impl<R> ShortcutLayer<R> {
     /// Requests by `method` for exactly `path` go to `route`.
-    pub fn new(method: Method, path: &'static str, route: Route) -> Self {
+    pub fn new(method: Method, path: &'static str, route: R) -> Self {
         Self {
             method,
             path,
@@ -37,10 +39,10 @@ impl<Route> ShortcutLayer<Route> {
     }
 }
 
-impl<Route: Clone, Router> Layer<Router> for ShortcutLayer<Route> {
-    type Service = Shortcut<Route, Router>;
+impl<R: Clone, S> Layer<S> for ShortcutLayer<R> {
+    type Service = Shortcut<R, S>;
 
-    fn layer(&self, router: Router) -> Self::Service {
+    fn layer(&self, router: S) -> Self::Service {
         let Self {
             method,
             path,
@@ -55,23 +57,22 @@ impl<Route: Clone, Router> Layer<Router> for ShortcutLayer<Route> {
     }
 }
 
-impl<Route, Router> Service<Request<Body>> for Shortcut<Route, Router>
+impl<R, S> Service<Request<Body>> for Shortcut<R, S>
 where
-    Route: Service<Request<Body>> + Clone,
-    Router: Service<Request<Body>, Response = Route::Response, Error = Route::Error> + Clone,
+    R: Service<Request<Body>> + Clone,
+    S: Service<Request<Body>, Response = R::Response, Error = R::Error> + Clone,
 {
-    type Response = Route::Response;
-    type Error = Route::Error;
-    type Future = <Either<Route, Router> as Service<Request<Body>>>::Future;
+    type Response = R::Response;
+    type Error = R::Error;
+    type Future = <Either<R, S> as Service<Request<Body>>>::Future;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // axum's services are always ready.
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let is_it = request.method() == self.method && request.uri().path() == self.path;
-        let mut service: Either<Route, Router> = match is_it {
+        let mut service: Either<R, S> = match is_it {
             true => Either::Left(self.route.clone()),
             false => Either::Right(self.router.clone()),
         };
