@@ -1,7 +1,7 @@
-//! What several tests share. Each test uses some of it.
+//! What tests and benchmarks share.
 #![allow(
     dead_code,
-    reason = "every test is a crate of its own, and none uses all of this"
+    reason = "they are several programs, and not each uses all of this"
 )]
 
 pub(crate) mod balancer;

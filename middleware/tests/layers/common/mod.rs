@@ -1,0 +1,5 @@
+//! What the tests of several layers share.
+
+pub(crate) mod client;
+pub(crate) mod failing;
+pub(crate) mod waiting;

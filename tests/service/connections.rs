@@ -1,0 +1,262 @@
+//! Clients that hold connections without use, or send without end, do not keep others out.
+
+use std::time::Duration;
+
+use crate::common::http::{Connection, get, header, post};
+use crate::common::splitdim::Splitdim;
+use tokio::time::sleep;
+
+/// What the slow ones wait for between two bytes.
+const TRICKLE: Duration = Duration::from_millis(100);
+
+#[tokio::test]
+async fn an_idle_connection_is_cut() {
+    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let (mut served, mut silent) = (served(&splitdim).await, splitdim.connect().await);
+    assert!(served.is_ended().await);
+    assert!(silent.is_ended().await);
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_connection_in_use_is_not_cut() {
+    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let mut client = splitdim.connect().await;
+    for _ in 0..20 {
+        sleep(TRICKLE).await;
+        assert_eq!(client.call(&get("/healthz")).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn headers_that_trickle_are_cut() {
+    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let mut client = splitdim.connect().await;
+    client
+        .write(b"GET /healthz HTTP/1.1\r\nx-slow: ")
+        .await
+        .unwrap();
+    assert_cut_while_trickling(client).await;
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_body_that_trickles_is_cut() {
+    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let mut client = served(&splitdim).await;
+    let head = "POST /api/transfer HTTP/1.1\r\nhost: x\r\ncontent-length: 8000\r\n\r\n";
+    client.write(head.as_bytes()).await.unwrap();
+    assert_cut_while_trickling(client).await;
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_new_client_takes_the_place_of_the_longest_idle() {
+    let splitdim = Splitdim::in_memory(&["--max-connections", "20"]);
+    let mut longest_idle = served(&splitdim).await;
+    // Idle times are compared in milliseconds.
+    sleep(Duration::from_millis(20)).await;
+    let mut others = Vec::new();
+    for _ in 1..20 {
+        others.push(served(&splitdim).await);
+    }
+    assert_served(&splitdim).await;
+    assert!(longest_idle.is_ended().await);
+    for other in &mut others {
+        assert_eq!(other.call(&get("/healthz")).await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn many_more_silent_connections_than_there_are_places_keep_nobody_out() {
+    let splitdim = Splitdim::in_memory(&["--max-connections", "20"]);
+    let mut silent = Vec::new();
+    for _ in 0..500 {
+        silent.push(splitdim.connect().await);
+    }
+    for _ in 0..20 {
+        assert_served(&splitdim).await;
+    }
+}
+
+#[tokio::test]
+async fn four_thousand_idle_connections_keep_nobody_out() {
+    const CLIENTS: usize = 4000;
+    let open_files = rlimit::increase_nofile_limit(u64::MAX).unwrap();
+    let room = usize::try_from(open_files).unwrap_or(usize::MAX) - 100;
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut silent = Vec::new();
+    for _ in 0..CLIENTS.min(room) {
+        silent.push(splitdim.connect().await);
+    }
+    let mut client = served(&splitdim).await;
+    let transfer = post(
+        "/api/transfer",
+        r#"{"sender":"a","receiver":"b","amount":1}"#,
+    );
+    assert_eq!(client.call(&transfer).await.unwrap().status(), 200);
+    // Nor is anybody cut: there is room.
+    let first = silent[0].call(&get("/healthz")).await;
+    assert_eq!(first.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_header_of_10_mib_is_refused() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let mut refused = client.write(b"GET /healthz HTTP/1.1\r\nx-long: ").await;
+    for _ in 0..10 {
+        if refused.is_ok() {
+            refused = client.write(&vec![b'x'; 1 << 20]).await;
+        }
+    }
+    if refused.is_ok() {
+        refused = client.write(b"\r\n\r\n").await;
+    }
+    if refused.is_ok() {
+        let answer = client.answer(&axum::http::Method::GET).await;
+        refused = answer.and_then(|answer| match answer.status().as_u16() {
+            431 => Err(std::io::ErrorKind::BrokenPipe.into()),
+            _ => Ok(()),
+        });
+    }
+    assert!(crate::common::http::is_cut(&refused.unwrap_err()));
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_body_of_1_gib_is_refused_before_it_is_sent() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let head = "POST /api/transfer HTTP/1.1\r\nhost: x\r\ncontent-length: 1073741824\r\n\r\n{";
+    client.write(head.as_bytes()).await.unwrap();
+    let answer = client.answer(&axum::http::Method::POST).await.unwrap();
+    assert_eq!(answer.status(), 413);
+    assert_eq!(
+        header(&answer, "content-type"),
+        Some("application/problem+json")
+    );
+    // Nobody waits for the rest of it.
+    assert!(client.is_ended().await);
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_body_of_1_gib_in_chunks_is_refused_while_it_is_sent() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let head = "POST /api/transfer HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.write(head.as_bytes()).await.unwrap();
+    let mut chunk = b"100000\r\n".to_vec();
+    chunk.resize(chunk.len() + 0x10_0000, b' ');
+    chunk.extend_from_slice(b"\r\n");
+    let mut sent = 0;
+    while sent < 1024 && client.write(&chunk).await.is_ok() {
+        sent += 1;
+    }
+    assert!(sent < 100, "{sent} MiB were taken");
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn a_body_that_comes_in_pieces_is_read_as_a_whole() {
+    const MAX: usize = 8192;
+    let splitdim = Splitdim::in_memory(&[]);
+    let transfer = r#"{"sender":"a","receiver":"b","amount":1}"#;
+    for (length, status) in [(transfer.len(), 200), (MAX, 200), (MAX + 1, 413)] {
+        let body = format!("{transfer:length$}");
+        for is_chunked in [true, false] {
+            let mut client = splitdim.connect().await;
+            let framing = match is_chunked {
+                true => "transfer-encoding: chunked".to_owned(),
+                false => format!("content-length: {length}"),
+            };
+            let head = format!("POST /api/transfer HTTP/1.1\r\nhost: x\r\n{framing}\r\n\r\n");
+            client.write(head.as_bytes()).await.unwrap();
+            for piece in [&body[..1], &body[1..30], &body[30..]] {
+                sleep(Duration::from_millis(20)).await;
+                let piece = match is_chunked {
+                    true => format!("{:x}\r\n{piece}\r\n", piece.len()),
+                    false => piece.to_owned(),
+                };
+                // It may be refused before it is complete.
+                let _ = client.write(piece.as_bytes()).await;
+            }
+            if is_chunked {
+                let _ = client.write(b"0\r\nx-trailer: 1\r\n\r\n").await;
+            }
+            let answer = client.answer(&axum::http::Method::POST).await.unwrap();
+            assert_eq!(answer.status(), status, "{length}, {framing}");
+        }
+    }
+    let mut client = served(&splitdim).await;
+    let accounts = client.call(&get("/api/accounts")).await.unwrap();
+    assert_eq!(
+        accounts.body(),
+        r#"[{"holder":"a","balance":4},{"holder":"b","balance":-4}]"#
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused() {
+    let splitdim = Splitdim::in_memory(&[]);
+    for nonsense in [
+        "\0\0\0\0\r\n\r\n",
+        "GET\r\n\r\n",
+        "\u{16}\u{3}\u{1}\r\n\r\n",
+        "GET / HTTP/9.9\r\n\r\n",
+    ] {
+        let mut client = splitdim.connect().await;
+        client.write(nonsense.as_bytes()).await.unwrap();
+        assert!(client.is_ended().await, "{nonsense:?}");
+    }
+    assert_served(&splitdim).await;
+}
+
+#[tokio::test]
+async fn requests_that_are_sent_together_are_answered_in_order() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let requests = [
+        post(
+            "/api/transfer",
+            r#"{"sender":"a","receiver":"b","amount":1}"#,
+        ),
+        get("/api/accounts"),
+        get("/healthz"),
+    ];
+    let bytes: Vec<_> = requests
+        .iter()
+        .flat_map(crate::common::http::bytes)
+        .collect();
+    client.write(&bytes).await.unwrap();
+    let accounts = r#"[{"holder":"a","balance":1},{"holder":"b","balance":-1}]"#;
+    for (request, body) in requests.iter().zip(["", accounts, "OK"]) {
+        let answer = client.answer(request.method()).await.unwrap();
+        assert_eq!(answer.body(), body);
+    }
+}
+
+/// A client that was served, and keeps its connection.
+async fn served(splitdim: &Splitdim) -> Connection {
+    let mut client = splitdim.connect().await;
+    let answer = client.call(&get("/healthz")).await.expect("it answers");
+    assert_eq!(answer.status(), 200);
+    client
+}
+
+async fn assert_served(splitdim: &Splitdim) {
+    served(splitdim).await;
+}
+
+/// Sends a byte now and then, for much longer than a connection may be idle.
+async fn assert_cut_while_trickling(mut client: Connection) {
+    for _ in 0..100 {
+        sleep(TRICKLE).await;
+        if let Err(error) = client.write(b"x").await {
+            assert!(crate::common::http::is_cut(&error), "{error}");
+            return;
+        }
+    }
+    panic!("bytes could trickle for {:?}", 100 * TRICKLE);
+}
