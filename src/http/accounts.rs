@@ -32,12 +32,11 @@ pub(super) async fn clear(
 
 async fn answer(app: &App, rendered: &Rendered, headers: &HeaderMap) -> Result<Tagged, Error> {
     let snapshot = app.ledger.snapshot().await?;
-    let stamp = snapshot.stamp();
     // What is wrong with it is said each time.
-    let body = rendered.of(&snapshot).await?;
-    Ok(match Known::of(headers).has(stamp) {
-        true => Tagged::unchanged(stamp),
-        false => Tagged::new(stamp, body),
+    let newest = rendered.of(&snapshot).await?;
+    Ok(match Known::of(headers).has(snapshot.stamp()) {
+        true => newest.unchanged(),
+        false => newest,
     })
 }
 

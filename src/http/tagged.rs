@@ -8,7 +8,7 @@ use crate::kv::{Stamp, wire};
 /// What the client need not be told again if it has it: JSON as of a stamp of the store.
 ///
 /// The tag is a weak one, since the same may also be sent compressed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tagged {
     tag: Option<HeaderValue>,
     body: Option<Bytes>,
@@ -42,12 +42,9 @@ impl Tagged {
         }
     }
 
-    /// That nothing has changed since `stamp`.
-    pub(super) fn unchanged(stamp: Option<Stamp>) -> Self {
-        Self {
-            tag: stamp.and_then(tag),
-            body: None,
-        }
+    /// That nothing has changed since.
+    pub(super) fn unchanged(self) -> Self {
+        Self { body: None, ..self }
     }
 }
 
