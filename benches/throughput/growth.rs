@@ -1,5 +1,6 @@
 //! What a ledger on disk costs as it grows: to start, to keep in memory, and for each transfer.
 
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,11 +11,12 @@ use tokio::time::Instant;
 
 use crate::Outcome;
 use crate::ledger;
+use crate::pair::{Measurement, Side};
 use crate::report::{grouped, mebibytes, median, with_range};
 use crate::server::Server;
 use crate::settings::Settings;
 use crate::subject::DATA_PARENT;
-use crate::usage::{self, Memory, Tick};
+use crate::usage::{Memory, Tick};
 use crate::wrk::{Requests, Run};
 
 /// What `BENCH_ONLY` calls it.
@@ -36,15 +38,16 @@ pub(crate) fn table(settings: &Settings) -> Outcome<String> {
             .to_owned(),
         "|--:|--:|--:|--:|--:|--:|--:|--:|".to_owned(),
     ];
+    let tick = Tick::of_this_system()?;
     for records in RECORDS {
         let mut ledgers = Vec::new();
         for accounts in ACCOUNTS {
             eprintln!("{NAME}: {accounts} people, {records} records");
-            ledgers.push(Grown::start(accounts, records)?);
+            ledgers.push(Grown::start(accounts, records, settings.seconds)?);
         }
         for _ in 0..settings.pairs {
             for ledger in &mut ledgers {
-                ledger.measure(settings.seconds)?;
+                ledger.measured.push(ledger.side.measure(tick)?);
             }
         }
         for ledger in &ledgers {
@@ -59,17 +62,17 @@ pub(crate) fn table(settings: &Settings) -> Outcome<String> {
 struct Grown {
     accounts: u32,
     records: u32,
-    server: Server,
+    address: SocketAddr,
+    side: Side,
     started: Duration,
     /// In memory when it had started.
     at_first: Memory,
-    /// The processor time that a request cost each time, in microseconds, and how many came in a second.
-    measured: Vec<(f64, f64)>,
+    measured: Vec<Measurement>,
 }
 
 impl Grown {
-    /// Fills it, starts it, and warms it up.
-    fn start(accounts: u32, records: u32) -> Outcome<Self> {
+    /// Fills it, starts it, and warms it up for measurements of so many seconds.
+    fn start(accounts: u32, records: u32, seconds: u64) -> Outcome<Self> {
         let data = TempDir::new_in(DATA_PARENT)?;
         fill(&data, accounts, records)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_splitdim"));
@@ -77,58 +80,53 @@ impl Grown {
         command.arg(data.path());
         let begun = Instant::now();
         let server = Server::start("splitdim", &mut command, Some(data))?;
-        let ledger = Self {
+        let started = begun.elapsed();
+        let address = server.address;
+        let side = Side {
+            servers: vec![server],
+            run: Run {
+                url: format!("http://{address}/api/transfer"),
+                connections: 64,
+                seconds,
+                requests: Requests::Transfers(accounts),
+            },
+        };
+        let at_first = side.memory()?;
+        side.warm_up()?;
+        Ok(Self {
             accounts,
             records,
-            started: begun.elapsed(),
-            at_first: usage::memory(server.id())?,
-            server,
+            address,
+            side,
+            started,
+            at_first,
             measured: Vec::new(),
-        };
-        ledger.run(1).measure()?;
-        Ok(ledger)
-    }
-
-    fn run(&self, seconds: u64) -> Run {
-        Run {
-            url: format!("http://{}/api/transfer", self.server.address),
-            connections: 64,
-            seconds,
-            requests: Requests::Transfers(self.accounts),
-        }
-    }
-
-    fn measure(&mut self, seconds: u64) -> Outcome<()> {
-        let tick = Tick::of_this_system()?;
-        let before = tick.cpu_time(self.server.id())?;
-        let counts = self.run(seconds).measure()?;
-        let cpu = tick.cpu_time(self.server.id())?.saturating_sub(before);
-        let cpu = cpu.as_secs_f64() * 1e6 / counts.requests as f64;
-        self.measured.push((cpu, counts.rate));
-        Ok(())
+        })
     }
 
     /// The medians, and the processor time over that of `other`, turn by turn.
     fn line(&self, other: &Self) -> Outcome<String> {
-        let at_last = usage::memory(self.server.id())?;
+        let at_last = self.side.memory()?;
+        let median_of =
+            |value: fn(&Measurement) -> f64| median(self.measured.iter().map(value).collect());
         let turns = self.measured.iter().zip(&other.measured);
-        let ratios = turns.map(|(this, other)| this.0 / other.0).collect();
+        let ratios = turns.map(|(this, other)| this.cpu_per_request() / other.cpu_per_request());
         Ok(format!(
             "| {} | {} | {} | {:.1} | {} | {:.1} | {:.1} | {} |",
             grouped(self.records.into()),
             grouped(self.accounts.into()),
             self.started.as_millis(),
             mebibytes(self.at_first.resident),
-            grouped(median(self.measured.iter().map(|turn| turn.1).collect()).round() as u64),
-            median(self.measured.iter().map(|turn| turn.0).collect()),
+            grouped(median_of(|turn| turn.counts.rate).round() as u64),
+            median_of(Measurement::cpu_per_request),
             mebibytes(at_last.resident),
-            with_range(ratios),
+            with_range(ratios.collect()),
         ))
     }
 
     fn stop(self) -> Outcome<()> {
-        ledger::count_balanced(self.server.address)?;
-        self.server.stop()
+        ledger::count_balanced(self.address)?;
+        self.side.stop()
     }
 }
 

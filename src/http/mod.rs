@@ -17,7 +17,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::handler::Handler;
 use axum::http::{Method, Request, Response, StatusCode};
-use axum::routing::{any, get, post_service};
+use axum::routing::{MethodRouter, any, get, post_service};
 use tower::Service;
 use tower_http::timeout::TimeoutLayer;
 
@@ -62,18 +62,11 @@ pub fn app(
     });
     let transfer = transfer::transfer.with_state(Arc::clone(&app));
     let shortcut = ShortcutLayer::new(Method::POST, TRANSFER, transfer.clone());
-    web::around(routes(app, transfer), shortcut, edge)
+    web::around(routes(app, post_service(transfer)), shortcut, edge)
 }
 
-/// `transfer` is the very service that the shortcut has.
-fn routes<Transfer>(app: Arc<App>, transfer: Transfer) -> Routes
-where
-    Transfer: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>
-        + Clone
-        + Send
-        + Sync
-        + 'static,
-{
+/// `transfer` has the very service that the shortcut has.
+fn routes(app: Arc<App>, transfer: MethodRouter<Arc<App>>) -> Routes {
     let answer_in_time =
         TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, ANSWER_WITHIN);
 
@@ -87,7 +80,7 @@ where
             compressed(get(accounts::clear).layer(answer_in_time)),
         )
         .route("/api/reset", any(reset::reset).layer(answer_in_time))
-        .route(TRANSFER, post_service(transfer))
+        .route(TRANSFER, transfer)
         .route(
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),

@@ -45,21 +45,17 @@ impl Underway {
     /// Takes those of `postings` in hand that nobody of this process has.
     pub(super) fn take_all(self: &Arc<Self>, postings: &Arc<[Posting]>) -> InHand {
         let mut transfers = self.transfers();
-        let mut others = Vec::new();
-        for (at, posting) in postings.iter().enumerate() {
-            if !transfers.take(posting.id) {
-                others.push(at);
-            }
-        }
-        let is_taken = |(at, posting): (usize, &Posting)| {
-            others.binary_search(&at).is_err().then(|| posting.clone())
-        };
+        let taken: Vec<bool> = postings
+            .iter()
+            .map(|posting| transfers.take(posting.id))
+            .collect();
+        let taken_of_all = || postings.iter().zip(&taken).filter(|(_, taken)| **taken);
         InHand {
             underway: Arc::clone(self),
-            postings: match others.is_empty() {
+            postings: match taken.contains(&false) {
                 // All of them are new, but for those that are found in cells.
-                true => Arc::clone(postings),
-                false => postings.iter().enumerate().filter_map(is_taken).collect(),
+                false => Arc::clone(postings),
+                true => taken_of_all().map(|(posting, _)| posting.clone()).collect(),
             },
         }
     }

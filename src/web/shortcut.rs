@@ -22,9 +22,7 @@ pub struct ShortcutLayer<R> {
 /// It does not ask the two whether they are ready: both must always be, as axum's services are.
 #[derive(Clone, Debug)]
 pub struct Shortcut<R, S> {
-    method: Method,
-    path: &'static str,
-    route: R,
+    to: ShortcutLayer<R>,
     router: S,
 }
 
@@ -43,15 +41,8 @@ impl<R: Clone, S> Layer<S> for ShortcutLayer<R> {
     type Service = Shortcut<R, S>;
 
     fn layer(&self, router: S) -> Self::Service {
-        let Self {
-            method,
-            path,
-            route,
-        } = self.clone();
         Shortcut {
-            method,
-            path,
-            route,
+            to: self.clone(),
             router,
         }
     }
@@ -71,9 +62,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let is_it = request.method() == self.method && request.uri().path() == self.path;
+        let ShortcutLayer {
+            method,
+            path,
+            route,
+        } = &self.to;
+        let is_it = request.method() == method && request.uri().path() == *path;
         let mut service: Either<R, S> = match is_it {
-            true => Either::Left(self.route.clone()),
+            true => Either::Left(route.clone()),
             false => Either::Right(self.router.clone()),
         };
         service.call(request)

@@ -1,11 +1,13 @@
 //! One request, in the lines of the log and from service to service.
 
+use std::net::SocketAddr;
 use std::sync::mpsc;
 
 use crate::common::http::{Connection, get, header, post, with};
 use crate::common::kvstore::Kvstore;
+use crate::common::process::Process;
 use crate::common::proxy::{Fate, Proxy};
-use crate::common::splitdim::Splitdim;
+use crate::common::splitdim::{PROGRAM, Splitdim};
 use serde_json::Value;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -172,15 +174,11 @@ async fn a_transfer_has_the_id_of_its_request_unless_its_client_chose_that() {
 }
 
 /// A replica, whose log may be JSON.
-fn replica(
-    proxy: &Proxy,
-    arguments: &[&str],
-) -> (crate::common::process::Process, std::net::SocketAddr) {
+fn replica(proxy: &Proxy, arguments: &[&str]) -> (Process, SocketAddr) {
     let store = proxy.address.to_string();
     let own = ["--listen", "127.0.0.1:0", "--mode", "resilientkvstore"];
     let arguments = [&own[..], &["--addr", &store], arguments].concat();
-    let mut process =
-        crate::common::process::Process::start(crate::common::splitdim::PROGRAM, &arguments, &[]);
+    let mut process = Process::start(PROGRAM, &arguments, &[]);
     let line = process.wait_for("listening");
     let address = match serde_json::from_str::<Value>(&line) {
         Ok(line) => line["fields"]["address"].as_str().map(str::to_owned),
