@@ -39,7 +39,9 @@ async fn read(mut body: Body) -> Result<Bytes, Error> {
         return Err(Error::BodyTooLarge);
     }
     // Nearly always all of it comes at once, and is read where it is.
-    let first = next(&mut body).await?.unwrap_or_default();
+    let Some(first) = next(&mut body).await? else {
+        return Ok(Bytes::new());
+    };
     let mut more = Vec::new();
     loop {
         if first.len().max(more.len()) > MAX_BODY {
@@ -69,4 +71,63 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderMap;
+    use http_body_util::channel::Channel;
+
+    use super::*;
+
+    /// A body that comes in these parts. `None` stands for trailers.
+    async fn body(parts: &[Option<&'static str>]) -> Body {
+        let (mut sender, body) = Channel::<Bytes>::new(parts.len().max(1));
+        for part in parts {
+            let sent = match part {
+                Some(text) => sender.send_data(Bytes::from_static(text.as_bytes())).await,
+                None => sender.send_trailers(HeaderMap::new()).await,
+            };
+            sent.expect("there is room for all parts");
+        }
+        Body::new(body)
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_in_whatever_parts_it_comes() {
+        let whole = "0123456789";
+        let ways: [&[Option<&str>]; 7] = [
+            &[Some(whole)],
+            &[Some(whole), Some("")],
+            &[Some(""), Some(whole)],
+            &[Some(""), Some("0"), Some(""), Some("123456789")],
+            &[Some("01234"), Some("56789"), None],
+            &[Some("0"), Some("1"), Some("23456789")],
+            &[Some(""), Some(""), Some(whole), None],
+        ];
+        for parts in ways {
+            let read = read(body(parts).await).await;
+            assert_eq!(read.ok().as_deref(), Some(whole.as_bytes()), "{parts:?}");
+        }
+        for parts in [&[][..], &[Some("")], &[Some(""), Some(""), None], &[None]] {
+            let read = read(body(parts).await).await;
+            assert_eq!(read.ok().as_deref(), Some(&[][..]), "{parts:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_may_have_so_many_bytes_and_not_one_more_in_whatever_parts_it_comes() {
+        let full: &str = "x".repeat(MAX_BODY).leak();
+        let (half, rest) = full.split_at(MAX_BODY / 2);
+        for parts in [&[Some(full)][..], &[Some(""), Some(half), Some(rest)]] {
+            let mut parts = parts.to_vec();
+            assert_eq!(
+                read(body(&parts).await).await.map(|body| body.len()).ok(),
+                Some(MAX_BODY)
+            );
+            parts.push(Some("x"));
+            let read = read(body(&parts).await).await;
+            assert!(matches!(read, Err(Error::BodyTooLarge)), "{}", parts.len());
+        }
+    }
 }

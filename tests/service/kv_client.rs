@@ -19,6 +19,7 @@ use splitdim::kv::{
 };
 use splitdim::serve::{self, EventLoops, Limits};
 use splitdim::store::Memory;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
@@ -43,6 +44,9 @@ const ODD: &[&str] = &[
     "?id=a",
     "/",
 ];
+
+/// A refusal of a write of which the end is missing.
+const REFUSAL: &str = "HTTP/1.1 428 Precondition Required\r\ncontent-length: 99\r\n\r\n{\"mo";
 
 /// A wish for a call, from which the requests are made as the stamps go on.
 #[derive(Clone, Debug)]
@@ -160,6 +164,21 @@ async fn no_answer_in_time_leaves_writes_in_doubt() {
     assert_eq!(class(&get), "unavailable");
     assert_eq!(class(&put), "unknown");
     assert_eq!(class(&reset), "unknown");
+}
+
+#[tokio::test]
+async fn a_refusal_counts_even_if_what_it_says_is_cut_off() {
+    let kv = client(answering(REFUSAL, true).await);
+    assert_eq!(class(&kv.put(put("k", "1", 0), None).await), "conflict");
+}
+
+#[tokio::test]
+async fn a_refusal_that_stalls_ends_in_time() {
+    let kv = client(answering(REFUSAL, false).await);
+    let begun = Instant::now();
+    assert_eq!(class(&kv.put(put("k", "1", 0), None).await), "unknown");
+    assert!(begun.elapsed() >= KvClient::TIMEOUT);
+    assert!(begun.elapsed() < 5 * KvClient::TIMEOUT);
 }
 
 #[tokio::test]
@@ -482,6 +501,22 @@ async fn server() -> SocketAddr {
 async fn serve_routes(routes: Router) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+/// Answers the first request by `answer`; then the connection is closed, or kept and used no more.
+async fn answering(answer: &'static str, is_closed: bool) -> SocketAddr {
+    let (listener, address) = listen().await;
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("somebody comes");
+        let mut request = [0; 1024];
+        let read = stream.read(&mut request).await.expect("a request");
+        assert!(read > 0);
+        stream.write_all(answer.as_bytes()).await.expect("a client");
+        if !is_closed {
+            pending::<()>().await;
+        }
+    });
     address
 }
 

@@ -4,11 +4,11 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::common::client;
 use crate::common::failing::Failed;
+use crate::common::owed;
 use crate::common::waiting::{ended, next, polled};
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
@@ -271,34 +271,13 @@ async fn an_error_of_the_inner_service_passes_as_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn each_call_goes_to_the_very_instance_that_was_ready() {
-    let (mut service, mut handle) = mock::spawn_layer(DetachLayer::new(Tracker::new()));
-    for round in 0..3 {
-        handle.allow(0);
-        assert!(service.poll_ready().is_pending(), "round {round}");
-        handle.allow(1);
-        assert!(
-            matches!(service.poll_ready(), Poll::Ready(Ok(()))),
-            "round {round}"
-        );
-        // The mock panics if it was never asked.
-        let response = service.call(round);
-        let (request, reply) = next(&mut handle).await.unwrap();
-        assert_eq!(request, round);
-        reply.send_response("answer");
-        assert_eq!(ended(response).await.unwrap(), "answer");
-    }
+    owed::calls_go_to_the_instance_that_was_ready(DetachLayer::new(Tracker::new())).await;
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_error_of_readiness_passes_through() {
     let tracker = Tracker::new();
-    let (mut service, mut handle) =
-        mock::spawn_layer::<(), (), _>(DetachLayer::new(tracker.clone()));
-    handle.send_error(Failed("not ready"));
-    let Poll::Ready(Err(error)) = service.poll_ready() else {
-        panic!("no error")
-    };
-    assert_eq!(error.downcast_ref(), Some(&Failed("not ready")));
+    owed::errors_of_readiness_pass(DetachLayer::new(tracker.clone()));
     assert_eq!(tracker.in_flight(), 0);
 }
 

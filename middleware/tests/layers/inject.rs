@@ -5,9 +5,9 @@ use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
+use crate::common::owed;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
@@ -17,7 +17,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_test::{assert_request_eq, mock};
 
 /// Calls are their own keys, but for "free", which has none.
 type Calls = Faults<&'static str, &'static str>;
@@ -25,29 +24,14 @@ type KeyOf = fn(&&'static str) -> Option<&'static str>;
 type Answer = fn(&&'static str) -> &'static str;
 type Layered<S> = Inject<S, &'static str, &'static str, KeyOf, Answer>;
 
-#[tokio::test]
-async fn the_instance_that_was_asked_for_readiness_is_called() {
-    let (mut service, mut handle) = mock::spawn_layer(layer(&Calls::new()));
-    handle.allow(0);
-    for round in ["one", "two", "three"] {
-        assert!(service.poll_ready().is_pending());
-        handle.allow(1);
-        assert!(service.poll_ready().is_ready());
-        // A clone that was never asked would panic.
-        let answer = service.call(round);
-        assert_request_eq!(handle, round).send_response("inner");
-        assert_eq!(answer.await.unwrap(), "inner");
-    }
+#[tokio::test(start_paused = true)]
+async fn each_call_goes_to_the_very_instance_that_was_ready() {
+    owed::calls_go_to_the_instance_that_was_ready(layer(&Calls::new())).await;
 }
 
 #[tokio::test]
 async fn an_error_of_readiness_passes_through() {
-    let (mut service, mut handle) = mock::spawn_layer::<&str, &str, _>(layer(&Calls::new()));
-    handle.send_error("not ready");
-    match service.poll_ready::<&str>() {
-        Poll::Ready(Err(error)) => assert_eq!(error.to_string(), "not ready"),
-        other => panic!("{other:?}"),
-    }
+    owed::errors_of_readiness_pass(layer(&Calls::new()));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::common::client;
 use crate::common::failing::Failed;
+use crate::common::owed;
 use crate::common::waiting::{ended, polled};
 use axum::Router;
 use axum::routing::get;
@@ -186,33 +187,16 @@ async fn services_of_one_layer_count_together_and_others_apart() {
 
 #[tokio::test(start_paused = true)]
 async fn each_call_goes_to_the_very_instance_that_was_ready() {
-    let (mut service, mut handle) = mock::spawn_layer(ProbeLayer::new(Handle::strict()));
-    for round in 0..3 {
-        handle.allow(0);
-        assert!(service.poll_ready().is_pending(), "round {round}");
-        handle.allow(1);
-        assert!(
-            matches!(service.poll_ready(), Poll::Ready(Ok(()))),
-            "round {round}"
-        );
-        // The mock panics if it was never asked.
-        let response = service.call(round);
-        let (request, reply) = ended(handle.next_request()).await.unwrap();
-        assert_eq!(request, round);
-        reply.send_response("answer");
-        assert_eq!(ended(response).await.unwrap(), "answer");
-    }
+    owed::calls_go_to_the_instance_that_was_ready(ProbeLayer::new(Handle::strict())).await;
 }
 
 #[tokio::test]
-async fn readiness_answers_and_errors_pass_as_they_are() {
-    let (mut service, mut handle) = mock::spawn_layer::<(), (), _>(ProbeLayer::new(Handle::new()));
-    handle.send_error(Failed("not ready"));
-    let Poll::Ready(Err(error)) = service.poll_ready() else {
-        panic!("no error")
-    };
-    assert!(error.is::<Failed>(), "{error}");
+async fn an_error_of_readiness_passes_through() {
+    owed::errors_of_readiness_pass(ProbeLayer::new(Handle::new()));
+}
 
+#[tokio::test]
+async fn answers_and_errors_pass_as_they_are() {
     let original: Arc<str> = "answer".into();
     let answer = Arc::clone(&original);
     let answering = service_fn(move |()| std::future::ready(Ok::<_, Failed>(Arc::clone(&answer))));

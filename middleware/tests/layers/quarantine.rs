@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use crate::common::client;
 use crate::common::failing::Failed;
+use crate::common::owed;
 use crate::common::waiting::{ended, next, polled};
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
@@ -231,22 +232,7 @@ async fn what_readiness_reserved_goes_with_the_call_that_is_made() {
 
 #[tokio::test(start_paused = true)]
 async fn each_call_goes_to_the_very_instance_that_was_ready() {
-    let (mut service, mut handle) = mock::spawn_layer(QuarantineLayer::new(Handle::new()));
-    for round in 0..3 {
-        handle.allow(0);
-        assert!(service.poll_ready().is_pending(), "round {round}");
-        handle.allow(1);
-        assert!(
-            matches!(service.poll_ready(), Poll::Ready(Ok(()))),
-            "round {round}"
-        );
-        // The mock panics if it was never asked.
-        let response = service.call(round);
-        let (request, reply) = next(&mut handle).await.unwrap();
-        assert_eq!(request, round);
-        reply.send_response("answer");
-        assert_eq!(ended(response).await.unwrap(), "answer");
-    }
+    owed::calls_go_to_the_instance_that_was_ready(QuarantineLayer::new(Handle::new())).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -280,19 +266,14 @@ async fn readiness_is_that_of_the_inner_service_in_quarantine_and_out_of_it() {
     }
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_error_of_readiness_passes_through() {
     for blown in [false, true] {
         let fuse = Handle::new();
         if blown {
             fuse.blow("checksum");
         }
-        let (mut service, mut handle) = mock::spawn_layer::<(), (), _>(QuarantineLayer::new(fuse));
-        handle.send_error(Failed("not ready"));
-        let Poll::Ready(Err(error)) = service.poll_ready() else {
-            panic!("no error")
-        };
-        assert_eq!(error.downcast_ref(), Some(&Failed("not ready")));
+        owed::errors_of_readiness_pass(QuarantineLayer::new(fuse));
     }
 }
 

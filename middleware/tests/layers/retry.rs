@@ -5,10 +5,11 @@ use std::fmt;
 use std::iter::{repeat, repeat_n};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::common::client;
+use crate::common::failing;
+use crate::common::owed;
 use crate::common::waiting::{ms, polled};
 use axum::Router;
 use axum::body::Body;
@@ -596,22 +597,7 @@ async fn an_attempt_is_classed_by_the_request_as_it_was_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn each_call_goes_to_the_very_instance_that_was_ready() {
-    let (mut service, mut handle) = mock::spawn_layer(RetryLayer::new(policy(doubling(1, 1, 0))));
-    for round in 0..3 {
-        handle.allow(0);
-        assert!(service.poll_ready().is_pending(), "round {round}");
-        handle.allow(1);
-        assert!(
-            matches!(service.poll_ready(), Poll::Ready(Ok(()))),
-            "round {round}"
-        );
-        // The mock panics if it was never asked.
-        let response = service.call(round);
-        let (request, reply) = next(&mut handle).await.unwrap();
-        assert_eq!(request, round);
-        reply.send_response(Done);
-        assert_eq!(ended(response).await.unwrap(), Done);
-    }
+    owed::calls_go_to_the_instance_that_was_ready(RetryLayer::new(failing::policy(ms(1), 0))).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -631,16 +617,9 @@ async fn readiness_is_asked_for_before_every_attempt() {
     assert_eq!(ended(answer).await.unwrap().unwrap(), NotDone);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn an_error_of_readiness_passes_through() {
-    let (mut service, mut handle) =
-        mock::spawn_layer::<(), Class, _>(RetryLayer::new(policy(doubling(1, 1, 9))));
-    handle.send_error(Failed(NotDone));
-    let Poll::Ready(Err(error)) = service.poll_ready() else {
-        panic!("no error")
-    };
-    assert!(error.is::<Failed>(), "{error}");
-    assert!(handle.poll_request().is_pending());
+    owed::errors_of_readiness_pass(RetryLayer::new(failing::policy(ms(1), 9)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,4 +2,5 @@
 
 pub(crate) mod client;
 pub(crate) mod failing;
+pub(crate) mod owed;
 pub(crate) mod waiting;
