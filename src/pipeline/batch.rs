@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::draft::Unmade;
 use super::error::Cause;
 use super::posting::Posting;
 
@@ -30,8 +31,8 @@ struct Progress {
     may_land: AtomicBool,
     /// How often it was refused since others were faster.
     conflicts: AtomicU32,
-    /// The places of those that cannot be made, and why.
-    refused: Mutex<Vec<(usize, Cause)>>,
+    /// Those that cannot be made with the others.
+    unmade: Mutex<Unmade>,
 }
 
 impl Batch {
@@ -75,15 +76,25 @@ impl Batch {
         self.postings.len() > 1 && before + 1 >= CONFLICTS_TOGETHER
     }
 
-    /// Notes which of its transfers cannot be made: the others need a batch of their own.
-    pub(super) fn refuse(&self, refused: Vec<(usize, Cause)>) {
-        *self.refused() = refused;
+    /// Notes which of its transfers are not made with the others, who need a batch of their own.
+    pub(super) fn parts_with(&self, unmade: Unmade) {
+        *self.unmade() = unmade;
+    }
+
+    /// The places of those who need another batch, after this one, if nobody is to be given up and nothing
+    /// of this one can land.
+    pub(super) fn put_off(&self) -> Vec<usize> {
+        let mut unmade = self.unmade();
+        match unmade.refused.is_empty() && !self.may_land() {
+            true => mem::take(&mut unmade.put_off),
+            false => Vec::new(),
+        }
     }
 
     /// Whom to give up when no more attempts are made since `cause` stood against the last one: those
     /// who cannot be made, else those whose time is up, else all.
     pub(super) fn given_up(&self, cause: Cause) -> Vec<(usize, Arc<Cause>)> {
-        let refused = mem::take(&mut *self.refused());
+        let Unmade { refused, put_off } = mem::take(&mut *self.unmade());
         if !refused.is_empty() {
             return refused
                 .into_iter()
@@ -91,6 +102,11 @@ impl Batch {
                 .collect();
         }
         let cause = Arc::new(cause);
+        // They were sent with the others, and what was sent may land: another batch cannot have them.
+        if !put_off.is_empty() {
+            let crowded_out = |at| (at, Arc::new(Cause::CrowdedOut));
+            return put_off.into_iter().map(crowded_out).collect();
+        }
         let soon = Instant::now() + ANOTHER_ROUND;
         let of = |is_given_up: fn(&Posting, Instant) -> bool| -> Vec<_> {
             let all = self.postings.iter().enumerate();
@@ -105,10 +121,10 @@ impl Batch {
         }
     }
 
-    fn refused(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Cause)>> {
+    fn unmade(&self) -> std::sync::MutexGuard<'_, Unmade> {
         // Nothing panics under this lock.
         self.progress
-            .refused
+            .unmade
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -45,9 +45,12 @@ enum Standing {
     Made,
     /// It was not made, and never will be.
     KeptOut,
-    /// It was not made, nor can what was sent be. The store does not take it as it is, but perhaps in
-    /// parts.
-    TooMuch,
+    /// It was not made, nor can what was sent be. It cannot be made as it is, but perhaps in two parts, one
+    /// after the other.
+    InParts {
+        /// The places of the second part, in their order.
+        later: Vec<usize>,
+    },
     /// It may have been made, or may yet be.
     Doubtful,
 }
@@ -97,9 +100,15 @@ where
                 false => open.iter().map(|&at| postings[at].clone()).collect(),
             });
             let (standing, given_up) = self.bring_to_an_end(&batch).await;
-            if matches!(standing, Standing::TooMuch) {
-                let (first, second) = open.split_at(open.len() / 2);
-                batches.extend([second.to_vec(), first.to_vec()]);
+            if let Standing::InParts { later } = standing {
+                let (mut first, mut second) = (Vec::new(), Vec::new());
+                for (place, at) in open.into_iter().enumerate() {
+                    match later.binary_search(&place) {
+                        Ok(_) => second.push(at),
+                        Err(_) => first.push(at),
+                    }
+                }
+                batches.extend([second, first]);
                 continue;
             }
             let (mut others, mut given_up) = (Vec::new(), given_up.into_iter().peekable());
@@ -146,8 +155,13 @@ where
             return (Standing::Made, Vec::new());
         };
         let is_refused = matches!(cause, Cause::CrowdedOut | Cause::Store(KvError::Invalid(_)));
-        if is_refused && batch.postings().len() > 1 && !batch.may_land() {
-            return (Standing::TooMuch, Vec::new());
+        let size = batch.postings().len();
+        let later: Vec<usize> = match is_refused && size > 1 && !batch.may_land() {
+            true => (size / 2..size).collect(),
+            false => batch.put_off(),
+        };
+        if !later.is_empty() {
+            return (Standing::InParts { later }, Vec::new());
         }
         let given_up = batch.given_up(cause);
         let standing = match batch.may_land() && self.rules.seal_before_not_applied {

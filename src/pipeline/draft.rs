@@ -15,6 +15,22 @@ pub(super) struct Draft {
     parties: Vec<[usize; 2]>,
 }
 
+/// Those of a batch that are not made, by their places in it.
+#[derive(Debug, Default)]
+pub(super) struct Unmade {
+    /// They cannot be made.
+    pub(super) refused: Vec<(usize, Cause)>,
+    /// They cannot be made after those before them, which may yet come to nothing.
+    pub(super) put_off: Vec<usize>,
+}
+
+impl Unmade {
+    /// Whether all are made.
+    pub(super) fn is_none(&self) -> bool {
+        self.refused.is_empty() && self.put_off.is_empty()
+    }
+}
+
 /// People of a draft: their numbers and keys.
 pub(super) type People = Vec<(usize, Key)>;
 
@@ -85,12 +101,12 @@ impl Draft {
     pub(super) fn make<'a>(
         &mut self,
         transfers: impl Iterator<Item = &'a Transfer>,
-    ) -> Result<Vec<(usize, Cause)>, People> {
+    ) -> Result<Unmade, People> {
         for line in &mut self.lines {
             let before = line.before.as_ref().map(|known| known.cell.unsealed());
             line.after = before.unwrap_or_default();
         }
-        let (mut refused, mut doubtful) = (Vec::new(), Vec::new());
+        let (mut unmade, mut doubtful) = (Unmade::default(), Vec::new());
         for (at, transfer) in transfers.enumerate() {
             let amount = transfer.amount().get();
             let [sender, receiver] = self.parties[at];
@@ -104,13 +120,19 @@ impl Draft {
                     let stale = legs.iter().map(|leg| leg.0);
                     doubtful.extend(stale.filter(|&place| !self.lines[place].is_fresh));
                 }
-                [Err(cause), _] | [_, Err(cause)] => refused.push((at, cause)),
+                _ if legs
+                    .iter()
+                    .all(|&(place, delta)| self.lines[place].has_room(delta)) =>
+                {
+                    unmade.put_off.push(at);
+                }
+                [Err(cause), _] | [_, Err(cause)] => unmade.refused.push((at, cause)),
             }
         }
         doubtful.sort_unstable();
         doubtful.dedup();
         match doubtful.is_empty() {
-            true => Ok(refused),
+            true => Ok(unmade),
             false => Err(self.people(doubtful)),
         }
     }
@@ -161,6 +183,12 @@ impl Line {
             is_fresh: false,
             after: Cell::default(),
         }
+    }
+
+    /// Whether `delta` could be added to what is in the store.
+    fn has_room(&self, delta: i64) -> bool {
+        let before = self.before.as_ref();
+        before.is_some_and(|known| known.cell.balance_after(delta).is_some())
     }
 
     /// The balance when `delta` is added.

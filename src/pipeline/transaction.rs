@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::batch::Batch;
-use super::draft::{Draft, People};
+use super::draft::{Draft, People, Unmade};
 use super::error::Cause;
+use super::posting::Posting;
 use super::record::{self, Outcome};
 use super::remembered::{Known, Remembered};
 use super::rules::Rules;
@@ -99,19 +100,24 @@ impl Transaction {
             draft,
         };
         self.read(taken.draft.unknown(), &mut taken).await?;
-        let mut refused = loop {
+        let mut unmade = loop {
+            // First, for what is left out makes room for others.
+            let late = late(batch);
+            if !late.refused.is_empty() {
+                break late;
+            }
             match taken.draft.make(transfers()) {
-                Ok(refused) => break refused,
+                Ok(unmade) => break unmade,
                 Err(doubtful) => self.read(doubtful, &mut taken).await?,
             }
         };
-        if refused.is_empty() {
-            refused = withdrawn(batch, taken.epoch.flatten());
+        if unmade.is_none() {
+            unmade = withdrawn(batch, taken.epoch.flatten());
         }
-        match refused.is_empty() {
+        match unmade.is_none() {
             true => Ok(taken.keep()),
             false => {
-                batch.refuse(refused);
+                batch.parts_with(unmade);
                 Err(Cause::Parted)
             }
         }
@@ -245,19 +251,24 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Those of `batch` for which nobody waits any more, or who may not be sent. None, once a write was
-/// sent that may land: it is the whole batch or nothing.
-fn withdrawn(batch: &Batch, epoch: Option<u64>) -> Vec<(usize, Cause)> {
-    if batch.may_land() {
-        return Vec::new();
-    }
+/// Those of `batch` for which nobody waits any more. None, once a write was sent that may land: it is the
+/// whole batch or nothing.
+fn late(batch: &Batch) -> Unmade {
     let now = Instant::now();
-    let postings = batch.postings().iter().enumerate();
-    postings
-        .filter_map(|(at, posting)| match posting.is_late(now) {
-            true => Some((at, Cause::Late)),
-            false if !posting.may_send(epoch) => Some((at, Cause::Undone)),
-            false => None,
-        })
-        .collect()
+    left_out(batch, || Cause::Late, |posting| posting.is_late(now))
+}
+
+/// Those of `batch` who were given up; all others may be sent from now on, based on `epoch`.
+fn withdrawn(batch: &Batch, epoch: Option<u64>) -> Unmade {
+    left_out(batch, || Cause::Undone, |posting| !posting.may_send(epoch))
+}
+
+fn left_out(batch: &Batch, cause: fn() -> Cause, is_out: impl Fn(&Posting) -> bool) -> Unmade {
+    let mut unmade = Unmade::default();
+    if !batch.may_land() {
+        let postings = batch.postings().iter().enumerate();
+        let out = postings.filter(|(_, posting)| is_out(posting));
+        unmade.refused = out.map(|(at, _)| (at, cause())).collect();
+    }
+    unmade
 }

@@ -10,6 +10,7 @@ use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
 use splitdim::pipeline::{Ledger, Options, TransferError};
 use splitdim::store::Memory;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
@@ -57,6 +58,73 @@ async fn one_that_cannot_be_made_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_no_room_after_another_waits_for_what_becomes_of_that() {
+    for is_made in [true, false] {
+        let store = before(own(), move |request| match request {
+            KvRequest::Transaction { puts, .. }
+                if !is_made && puts.iter().any(|put| &*put.key == "first") =>
+            {
+                Err(KvError::Invalid("on purpose".into()))
+            }
+            _ => Ok(()),
+        });
+        let ledger = ledger(store);
+        let nearly_all = transfer("rich", "poor", MAX_BALANCE - 10);
+        ledger.transfer(Uuid::now_v7(), nearly_all).await.unwrap();
+        let mut transfers = pairs(5);
+        transfers.insert(1, transfer("rich", "first", 10));
+        transfers.insert(3, transfer("rich", "second", 5));
+        let answers = all(&ledger, transfers).await;
+        for (at, answer) in answers.iter().enumerate() {
+            let is_expected = match (at, is_made) {
+                (1, false) => matches!(answer, Err(TransferError::NotApplied { .. })),
+                (3, true) => matches!(answer, Err(TransferError::OutOfRange { .. })),
+                _ => answer.is_ok(),
+            };
+            assert!(is_expected, "{at}, {is_made}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_refused_for_the_sake_of_one_that_comes_too_late() {
+    let writes = Arc::<AtomicUsize>::default();
+    let store = own();
+    let slow = KvService::new(service_fn(move |request: KvRequest| {
+        let is_write = matches!(request, KvRequest::Transaction { .. });
+        let is_slow = is_write && writes.fetch_add(1, Ordering::SeqCst) == 1;
+        let mut store = store.clone();
+        async move {
+            if is_slow {
+                sleep(Duration::from_millis(3_200)).await;
+            }
+            store.ready().await?.call(request).await
+        }
+    }));
+    let mut options = Options::default();
+    options.patience.attempt_within = None;
+    let ledger = Ledger::transactional(slow, options, Tracker::new());
+    let post = |sender, receiver, amount| {
+        let (ledger, one) = (ledger.clone(), transfer(sender, receiver, amount));
+        tokio::spawn(async move { ledger.transfer(Uuid::now_v7(), one).await })
+    };
+    let nearly_all = post("rich", "poor", MAX_BALANCE - 10);
+    nearly_all.await.unwrap().unwrap();
+    let slow = post("a", "b", 1);
+    sleep(Duration::from_millis(50)).await;
+    let late = post("rich", "x", 10);
+    sleep(Duration::from_secs(1)).await;
+    let in_time = post("rich", "y", 5);
+    slow.await.unwrap().unwrap();
+    let late = late.await.unwrap();
+    assert!(
+        matches!(late, Err(TransferError::NotApplied { .. })),
+        "{late:?}"
+    );
+    in_time.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_is_refused_for_its_balance_only_on_a_fresh_read() {
     let store = own();
     let (here, elsewhere) = (ledger(store.clone()), ledger(store));
@@ -101,9 +169,9 @@ async fn replicas_on_the_same_accounts_all_get_on() {
         KvService::new(service_fn(move |request| {
             let mut store = store.clone();
             async move {
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await;
                 let answer = store.ready().await?.call(request).await;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+                sleep(Duration::from_millis(1)).await;
                 answer
             }
         }))
@@ -144,7 +212,7 @@ async fn nothing_is_decided_on_a_write_that_may_be_refused() {
                 if is_write {
                     let delays = [0, 10, 20, 30];
                     let delay = delays.get(number).copied().unwrap_or_default();
-                    tokio::time::sleep(Duration::from_millis(delay)).await;
+                    sleep(Duration::from_millis(delay)).await;
                 }
                 store.ready().await?.call(request).await
             }
@@ -165,9 +233,9 @@ async fn nothing_is_decided_on_a_write_that_may_be_refused() {
     make(&elsewhere, "q", "x", 1).await.unwrap();
     // It will be refused, since q has moved; meanwhile p is changed by others, here and there.
     let refused = make(&owner, "p", "q", 1);
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    sleep(Duration::from_millis(5)).await;
     let next = make(&owner, "p", "y", 1);
-    tokio::time::sleep(Duration::from_millis(7)).await;
+    sleep(Duration::from_millis(7)).await;
     make(&elsewhere, "p", "z", 5).await.unwrap();
     for making in [refused, next] {
         making.await.unwrap();
@@ -207,7 +275,7 @@ fn before(
         let (mut store, ask) = (store.clone(), Arc::clone(&ask));
         async move {
             // Long enough that others come to wait.
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            sleep(Duration::from_millis(1)).await;
             ask(&request)?;
             store.ready().await?.call(request).await
         }
