@@ -55,8 +55,8 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     };
     match settings.task {
         Task::Serve => {}
-        Task::Diagnose => return repair::show(&ledger.diagnose().await?),
-        Task::Repair(repair) => return repair::show(&ledger.repair(&repair).await?),
+        Task::Diagnose => return repair::show(ledger.diagnose().await),
+        Task::Repair(repair) => return repair::show(ledger.repair(&repair).await),
     }
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;

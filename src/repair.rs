@@ -1,16 +1,19 @@
 //! What `splitdim repair` tells whoever runs it.
 
+use std::error::Error;
 use std::io::Write;
 
 use crate::pipeline::Diagnosis;
 use crate::process::Failure;
+use crate::telemetry::Chain;
 
-/// Shows `diagnosis` on stdout.
+/// Shows what was found on stdout.
 ///
 /// # Errors
 ///
-/// A sentence that says what to do, if the ledger is not whole.
-pub fn show(diagnosis: &Diagnosis) -> Result<(), Failure> {
+/// A sentence that says what to do, if the ledger is not whole; what went wrong, with all causes.
+pub fn show<E: Error + 'static>(found: Result<Diagnosis, E>) -> Result<(), Failure> {
+    let diagnosis = found.map_err(|error| Chain(&error).to_string())?;
     write!(std::io::stdout(), "{diagnosis}")?;
     if diagnosis.is_whole() {
         Ok(())

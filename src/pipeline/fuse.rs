@@ -28,6 +28,13 @@ pub(super) struct Suspicion {
     pub(super) held: bool,
 }
 
+impl Suspicion {
+    fn as_value(&self) -> Key {
+        let json = serde_json::to_string(self);
+        json.expect("text and numbers are always JSON").into()
+    }
+}
+
 impl Fuse {
     pub(super) fn new(kv: Kv, handle: Handle) -> Self {
         Self {
@@ -51,9 +58,33 @@ impl Fuse {
             reason = suspicion.reason,
             "the ledger is quarantined: every transfer is refused until it is proven whole; `splitdim repair` shows what is wrong"
         );
-        self.handle.blow(&*suspicion.reason);
-        *self.found() = Some(suspicion);
+        {
+            // Both at once: else it could be lifted in between by who sees nothing in the store.
+            let mut found = self.found();
+            self.handle.blow(&*suspicion.reason);
+            *found = Some(suspicion);
+        }
         self.follow().await;
+    }
+
+    /// Suspends them until whoever holds the quarantine lifts it, whatever others find: in the place of
+    /// what the store knows, at once.
+    ///
+    /// # Errors
+    ///
+    /// What the store knew stands, or this does.
+    pub(super) async fn hold(&self, reason: &str, sum: i64) -> Result<(), KvError> {
+        let (stored, stamp) = self.kv.get(KEY.into()).await?;
+        let held = Suspicion {
+            reason: reason.to_owned(),
+            sum: read(&stored).map_or(sum, |known| known.sum),
+            held: true,
+        };
+        let epoch = stamp.map(|stamp| stamp.epoch);
+        self.write(&stored, held.as_value(), epoch).await?;
+        self.handle.blow(&*held.reason);
+        *self.found() = None;
+        Ok(())
     }
 
     /// Does as the store says, after telling it what was found here.
@@ -79,17 +110,16 @@ impl Fuse {
                 self.handle.blow(&*known.reason);
             }
             (None, Some(found)) => {
-                let value =
-                    serde_json::to_string(&found).expect("text and numbers are always JSON");
-                self.write(&stored, value.into(), stamp.map(|stamp| stamp.epoch))
-                    .await?;
+                let epoch = stamp.map(|stamp| stamp.epoch);
+                self.write(&stored, found.as_value(), epoch).await?;
                 *self.found() = None;
             }
             (None, None) => {
-                if self.is_blown() {
+                let found = self.found();
+                if found.is_none() && self.is_blown() {
                     tracing::info!("the quarantine is lifted");
+                    self.handle.lift();
                 }
-                self.handle.lift();
             }
         }
         Ok(())

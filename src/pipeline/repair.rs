@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::cell::{Cell, MarkKind};
-use super::fuse::Suspicion;
 use super::posting::Posting;
 use super::record::{self, Outcome, Record};
 use super::snapshot::Snapshot;
@@ -116,9 +115,16 @@ pub enum RepairError {
     /// Some transfers could not be finished.
     #[error("some transfers are still open: try again when the store can be written")]
     Open,
-    /// Somebody else changed the quarantine at the same time.
-    #[error("somebody else changed the quarantine at the same time: try again")]
+    /// Somebody else changed the same at the same time.
+    #[error(
+        "somebody else changed the quarantine or a balance at the same time; no correction was booked: try again"
+    )]
     Contended,
+    /// The store did not answer whether it has booked the corrections: all of them, or none.
+    #[error(
+        "it is not known whether the corrections were booked, all of them or none: see what `splitdim repair` shows before you book them again"
+    )]
+    InDoubt(#[source] KvError),
     /// The store failed; what was done until then stands.
     #[error("the store failed")]
     Store(#[from] KvError),
@@ -155,7 +161,7 @@ impl Ledger {
             diagnosis.is_recorded()?;
         }
         if repair.changes_balances() {
-            self.hold_quarantine().await?;
+            self.hold_quarantine(diagnosis.sum).await?;
         }
         let patience = &self.options.patience;
         let until = Instant::now() + patience.try_within + patience.undo_within;
@@ -176,8 +182,8 @@ impl Ledger {
                 self.set(&diagnosis, person, *recorded).await?;
             }
         }
-        for correction in &repair.corrections {
-            self.book(correction).await?;
+        if !repair.corrections.is_empty() {
+            self.book(&repair.corrections).await?;
         }
         diagnosis = self.diagnose().await?;
         let whole = self.fuse.suspicion().await?.map_or(0, |known| known.sum);
@@ -188,18 +194,13 @@ impl Ledger {
         Ok(diagnosis)
     }
 
-    /// Stops the transfers of every replica until the repair is done, whatever sweepers find.
-    async fn hold_quarantine(&self) -> Result<(), RepairError> {
-        self.fuse.lift().await?;
-        let reason = "it is being repaired".to_owned();
-        let suspicion = Suspicion {
-            reason,
-            sum: 0,
-            held: true,
-        };
-        self.fuse.blow(suspicion.clone()).await;
-        if self.fuse.suspicion().await? != Some(suspicion) {
-            return Err(RepairError::Contended);
+    /// Stops the transfers of every replica until the repair is done, whatever sweepers find. Where nobody
+    /// has found anything, `sum` is what the ledger may sum to.
+    async fn hold_quarantine(&self, sum: i128) -> Result<(), RepairError> {
+        let sum = sum.try_into().unwrap_or_default();
+        match self.fuse.hold("it is being repaired", sum).await {
+            Err(KvError::Conflict(_)) => return Err(RepairError::Contended),
+            held => held?,
         }
         // By then every replica knows.
         sleep(self.options.patience.quarantine_poll * 2).await;
@@ -238,39 +239,51 @@ impl Ledger {
         self.kv.put(put, epoch).await.map(drop)
     }
 
-    /// Changes a balance, and keeps a record of that.
-    async fn book(&self, Correction { person, by }: &Correction) -> Result<(), RepairError> {
-        let uncorrectable = || RepairError::Uncorrectable {
-            person: person.to_string(),
-            by: *by,
-        };
-        let (stored, stamp) = self.kv.get(person.to_shared()).await?;
-        let cell = Cell::parse(&person.to_shared(), &stored).ok_or_else(uncorrectable)?;
-        let cell = cell.changed(*by).ok_or_else(uncorrectable)?;
-        let booked = Booked {
-            person: person.to_string(),
-            by: *by,
-        };
-        let epoch = stamp.map(|stamp| stamp.epoch);
-        let record = Put::new(
-            format!("{CORRECTIONS}{}", Uuid::now_v7()),
-            serde_json::to_string(&booked).expect("text and numbers are always JSON"),
-            0,
-        );
-        let put = Put::new(person.to_shared(), cell.value(), stored.version);
-        // The record first: if the second put fails, the balance is what a repair from records mends.
-        self.kv.put(record, epoch).await?;
-        match self.kv.put(put.clone(), epoch).await {
-            Ok(_) => Ok(()),
-            // It may be the answer that was lost: to book it twice would be as wrong as not at all.
-            Err(KvError::Unknown(_)) => {
-                let (now, _) = self.kv.get(person.to_shared()).await?;
-                let is_made = now.value == put.value && now.version == put.version + 1;
-                is_made.then_some(()).ok_or_else(uncorrectable)
+    /// Changes balances, and keeps a record of each change: in one transaction, for what is half booked
+    /// would be booked twice by whoever tries again.
+    async fn book(&self, corrections: &[Correction]) -> Result<(), RepairError> {
+        let (mut cells, mut puts) = (BTreeMap::new(), Vec::new());
+        let mut epoch = None;
+        for Correction { person, by } in corrections {
+            let uncorrectable = || RepairError::Uncorrectable {
+                person: person.to_string(),
+                by: *by,
+            };
+            let key = person.to_shared();
+            if !cells.contains_key(&key) {
+                let (stored, stamp) = self.kv.get(Arc::clone(&key)).await?;
+                let cell = Cell::parse(&key, &stored).ok_or_else(uncorrectable)?;
+                epoch = stamp.map(|stamp| stamp.epoch);
+                cells.insert(Arc::clone(&key), (cell, stored.version));
             }
-            Err(error) => Err(error.into()),
+            if let Some((cell, _)) = cells.get_mut(&key) {
+                *cell = cell.changed(*by).ok_or_else(uncorrectable)?;
+            }
+            puts.push(booked(person, *by));
+        }
+        let record = Arc::clone(&puts[0].key);
+        let changed = |(key, (cell, version)): (_, (Cell, _))| Put::new(key, cell.value(), version);
+        puts.extend(cells.into_iter().map(changed));
+        match self.kv.transaction(puts, epoch).await {
+            Err(KvError::Conflict(_)) => Err(RepairError::Contended),
+            // It may be the answer that was lost.
+            Err(error @ KvError::Unknown(_)) => match self.kv.get(record).await {
+                Ok((record, _)) if record.version > 0 => Ok(()),
+                Ok(_) | Err(_) => Err(RepairError::InDoubt(error)),
+            },
+            booked => Ok(booked.map(drop)?),
         }
     }
+}
+
+/// The record of a correction.
+fn booked(person: &Name, by: i64) -> Put {
+    let booked = Booked {
+        person: person.to_string(),
+        by,
+    };
+    let json = serde_json::to_string(&booked).expect("text and numbers are always JSON");
+    Put::new(format!("{CORRECTIONS}{}", Uuid::now_v7()), json, 0)
 }
 
 /// What `entries`, which are everything that the store holds, say of the ledger.

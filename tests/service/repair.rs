@@ -1,10 +1,12 @@
 //! `splitdim repair` on a ledger that another program has spoiled.
 
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use crate::common::http::{get, post};
 use crate::common::kvstore::Kvstore;
+use crate::common::proxy::{Fate, Proxy};
 use crate::common::splitdim::Splitdim;
 use splitdim::kv::{Kv, Put};
 use tokio::time::sleep;
@@ -66,6 +68,96 @@ async fn an_operator_may_book_a_correction() {
     assert!(repair(&store, &[]).status.success());
 }
 
+// The proxy goes on while the program is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn corrections_are_booked_once_whatever_becomes_of_the_answer() {
+    for (fate, is_told) in [(Fate::DropAnswer, true), (Fate::Cut, false)] {
+        let store = Kvstore::in_memory(&[]);
+        let proxy = Proxy::start(store.address).await;
+        proxy.rule(move |seen| match (seen.path, seen.before) {
+            ("/api/transaction", 0) => fate,
+            _ => Fate::Pass,
+        });
+        let book = [
+            "--apply", "--book", "a=5", "--book", "b=-7", "--book", "b=2",
+        ];
+        let output = repair_at(proxy.address, &book);
+        assert_eq!(output.status.success(), is_told, "{}", said(&output));
+        if !is_told {
+            assert!(said(&output).contains("not known"), "{}", said(&output));
+            assert_eq!(balance(&store.client(), "a").await, "");
+            assert!(repair_at(proxy.address, &book).status.success());
+        }
+        assert_eq!(balance(&store.client(), "a").await, "5");
+        assert_eq!(balance(&store.client(), "b").await, "-5");
+        // The records say the same.
+        let output = repair(&store, &[]);
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(
+            !said(&output).contains("by the records"),
+            "{}",
+            said(&output)
+        );
+        transfer(&replica(&store), "a", "b", 200).await;
+    }
+}
+
+// The proxy goes on while the program is waited for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quarantine_stays_when_it_cannot_be_held() {
+    let store = Kvstore::in_memory(&[]);
+    let quarantine = r#"{"reason":"something is wrong","sum":0}"#;
+    put(&store.client(), "!quarantine", quarantine).await;
+    let proxy = Proxy::start(store.address).await;
+    let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("being repaired");
+    proxy.rule(
+        move |seen| match seen.puts("!quarantine") && holds(seen.body) {
+            true => Fate::Cut,
+            false => Fate::Pass,
+        },
+    );
+    let output = repair_at(
+        proxy.address,
+        &["--apply", "--book", "a=5", "--book", "b=-5"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert_eq!(balance(&store.client(), "!quarantine").await, quarantine);
+    assert_eq!(balance(&store.client(), "a").await, "");
+}
+
+#[tokio::test]
+async fn a_ledger_that_never_summed_to_zero_is_whole_again_at_its_own_sum() {
+    let store = Kvstore::in_memory(&[]);
+    put(&store.client(), "imported", "7").await;
+    let splitdim = replica(&store);
+    transfer(&splitdim, "a", "b", 200).await;
+    // Nothing was wrong.
+    repair(&store, &["--apply", "--book", "a=1", "--book", "b=-1"]);
+    sleep(Duration::from_secs(1)).await;
+    transfer(&splitdim, "a", "b", 200).await;
+
+    spoil(&store.client(), "someone", "5").await;
+    quarantined(&splitdim).await;
+    repair(&store, &["--apply", "--book", "someone=-5"]);
+    sleep(Duration::from_secs(1)).await;
+    transfer(&splitdim, "a", "b", 200).await;
+}
+
+#[tokio::test]
+async fn what_comes_before_all_names_is_no_balance() {
+    let store = Kvstore::in_memory(&[]);
+    put(&store.client(), " bob", "-5").await;
+    put(&store.client(), "ann", "5").await;
+    let output = repair(&store, &[]);
+    assert_eq!(output.status.code(), Some(1));
+    for told in [
+        "What is stored for \" bob\" is no balance.",
+        "sum to 5 instead",
+    ] {
+        assert!(said(&output).contains(told), "{}", said(&output));
+    }
+}
+
 #[test]
 fn a_correction_that_cannot_be_is_a_mistake_of_the_command_line() {
     let output = splitdim(&["repair", "--apply", "--book", "someone"]);
@@ -83,7 +175,11 @@ fn replica(store: &Kvstore) -> Splitdim {
 }
 
 fn repair(store: &Kvstore, arguments: &[&str]) -> Output {
-    let address = store.address.to_string();
+    repair_at(store.address, arguments)
+}
+
+fn repair_at(address: SocketAddr, arguments: &[&str]) -> Output {
+    let address = address.to_string();
     let mut all = vec!["repair", "--mode", "resilientkvstore", "--addr", &*address];
     all.extend(arguments);
     splitdim(&all)
@@ -152,6 +248,10 @@ async fn quarantined(splitdim: &Splitdim) {
 async fn spoil(kv: &Kv, key: &str, value: &str) {
     // The sweeper is to have seen the ledger whole before.
     sleep(Duration::from_secs(4)).await;
+    put(kv, key, value).await;
+}
+
+async fn put(kv: &Kv, key: &str, value: &str) {
     let (stored, _) = kv.get(key.into()).await.expect("it reads");
     let put = Put::new(key, value, stored.version);
     kv.put(put, None).await.expect("it writes");
