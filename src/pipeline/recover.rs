@@ -81,12 +81,13 @@ impl Sweeper {
         Self { metrics, ..self }
     }
 
-    /// Makes rounds: for ever in a store that is shared, else until nothing is open any more.
+    /// Makes rounds for ever. In a store that is not shared, there is something to find only when this
+    /// process has left something open.
     pub(super) async fn run(mut self, is_shared: bool) {
         loop {
             let is_at_rest = self.round().await;
             if is_at_rest && !is_shared {
-                return;
+                self.underway.something_left().await;
             }
             // Replicas that were started together do not stay in step.
             let pause = self
@@ -122,7 +123,7 @@ impl Sweeper {
             self.finish(posting);
         }
         self.tidy(&snapshot);
-        snapshot.is_at_rest() && !self.fuse.is_blown()
+        snapshot.is_at_rest() && open == 0 && !self.fuse.is_blown()
     }
 
     /// What this process has left open, and what nobody seems to care for.

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::posting::Posting;
@@ -14,6 +15,8 @@ const MOST_LEFT: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct Underway {
     transfers: Mutex<Transfers>,
+    /// Told when a transfer was left open.
+    leaving: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +89,17 @@ impl Underway {
         self.transfers().states.values().filter_map(left).collect()
     }
 
+    /// Ends when something is left open.
+    pub(super) async fn something_left(&self) {
+        loop {
+            let leaving = self.leaving.notified();
+            if self.transfers().left > 0 {
+                return;
+            }
+            leaving.await;
+        }
+    }
+
     fn transfers(&self) -> MutexGuard<'_, Transfers> {
         // Nothing panics under this lock.
         self.transfers
@@ -146,5 +160,7 @@ impl Drop for InHand {
         for posting in &*self.postings {
             transfers.leave(posting);
         }
+        drop(transfers);
+        self.underway.leaving.notify_one();
     }
 }

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use tower::{Service, ServiceExt};
+use tokio::time::sleep;
+use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
 use super::replica::lost;
 
 use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
 use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
-use splitdim::pipeline::{Ledger, Options, TransferError};
+use splitdim::pipeline::{Ledger, Options, Status, TransferError};
 use splitdim::store::Memory;
 
 #[tokio::test(start_paused = true)]
@@ -35,7 +36,7 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
         "{answer:?}"
     );
 
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(balances(&ledger(store)).await, []);
 }
 
@@ -89,7 +90,7 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
         "{answer:?}"
     );
 
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(
         balances(&ledger(store)).await,
         [("a".into(), 5), ("b".into(), -5)]
@@ -108,7 +109,7 @@ async fn what_was_not_sent_in_time_is_never_sent() {
         "{answer:?}"
     );
 
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_secs(60)).await;
     assert_eq!(balances(&ledger(store)).await, []);
 }
 
@@ -143,6 +144,49 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_slow_reset_has_left_in_doubt_does_not_stay_open() {
+    let (store, _writing) = spawn_embedded(Memory::new());
+    let was_reset = Arc::<AtomicBool>::default();
+    // The first write comes to stand behind a reset.
+    let behind_a_reset = KvService::new(service_fn(move |request: KvRequest| {
+        let mut store = store.clone();
+        let is_first = matches!(request, KvRequest::Transaction { .. })
+            && !was_reset.swap(true, Ordering::SeqCst);
+        async move {
+            if is_first {
+                store.ready().await?.call(KvRequest::Reset).await?;
+                sleep(Duration::from_millis(3_200)).await;
+            }
+            store.ready().await?.call(request).await
+        }
+    }));
+    let mut options = Options {
+        is_shared: false,
+        ..Options::default()
+    };
+    options.patience.attempt_within = None;
+    let ledger = Ledger::transactional(behind_a_reset, options, Tracker::new());
+    let tended = ledger.clone();
+    tokio::spawn(async move { tended.tend().await });
+    // It has looked, and found nothing to do.
+    sleep(Duration::from_secs(10)).await;
+    let id = Uuid::now_v7();
+    let answer = ledger.transfer(id, transfer("a", "b", 5)).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+    assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Open));
+    sleep(Duration::from_secs(30)).await;
+    assert_ne!(ledger.status(id).await.unwrap(), Some(Status::Open));
+    let balances = balances(&ledger).await;
+    assert!(
+        balances.iter().all(|(_, balance)| *balance == 0),
+        "{balances:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
     let (store, _writing) = spawn_embedded(Memory::new());
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_millis(2500)));
@@ -152,7 +196,7 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
         // Each changes something, so that there is something to list.
         let (slow, writer) = (slow.clone(), ledger(store.clone()));
         polls.push(tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_millis(100) * poll).await;
+            sleep(Duration::from_millis(100) * poll).await;
             writer
                 .transfer(Uuid::now_v7(), transfer("a", "b", 1))
                 .await
