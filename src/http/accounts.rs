@@ -34,7 +34,7 @@ async fn answer(app: &App, rendered: &Rendered, headers: &HeaderMap) -> Result<T
     let snapshot = app.ledger.snapshot().await?;
     // What is wrong with it is said each time.
     let newest = rendered.of(&snapshot).await?;
-    Ok(match Known::of(headers).has(snapshot.stamp()) {
+    Ok(match Known::of(headers).has(&newest) {
         true => newest.unchanged(),
         false => newest,
     })

@@ -1,20 +1,24 @@
+use std::hash::Hasher;
+
 use axum::body::{Body, Bytes};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use axum::response::{AppendHeaders, IntoResponse};
+use siphasher::sip::SipHasher13;
 
-use crate::kv::{Stamp, wire};
+use crate::kv::Stamp;
 
 /// What the client need not be told again if it has it: JSON as of a stamp of the store.
 ///
-/// The tag is a weak one, since the same may also be sent compressed.
+/// The tag is a weak one, since the same may also be sent compressed. It names the stamp and a hash of the
+/// body: a store that was put back to an earlier state gives the same stamps to other ledgers.
 #[derive(Clone, Debug)]
 pub(super) struct Tagged {
     tag: Option<HeaderValue>,
     body: Option<Bytes>,
 }
 
-/// Which states of the ledger the client of a request has.
+/// The tags of what the client of a request has.
 #[derive(Debug)]
 pub(super) struct Known<'a>(&'a HeaderMap);
 
@@ -23,13 +27,17 @@ impl Known<'_> {
         Known(headers)
     }
 
-    /// Whether it has that of `stamp`.
-    pub(super) fn has(&self, stamp: Option<Stamp>) -> bool {
+    /// Whether it has `tagged`: a weak comparison (RFC 9110, 8.8.3.2).
+    pub(super) fn has(&self, tagged: &Tagged) -> bool {
+        let Some(own) = tagged.tag.as_ref().and_then(|tag| tag.to_str().ok()) else {
+            return false;
+        };
         let tags = self.0.get_all(IF_NONE_MATCH).iter();
         let mut tags = tags
             .filter_map(|tags| tags.to_str().ok())
-            .flat_map(|tags| tags.split(','));
-        stamp.is_some() && tags.any(|tag| tag.trim() == "*" || wire::stamp_of(tag) == stamp)
+            .flat_map(|tags| tags.split(','))
+            .map(str::trim);
+        tags.any(|tag| tag == "*" || opaque(tag) == opaque(own))
     }
 }
 
@@ -37,7 +45,7 @@ impl Tagged {
     /// `body`, as of `stamp`.
     pub(super) fn new(stamp: Option<Stamp>, body: Bytes) -> Self {
         Self {
-            tag: stamp.and_then(tag),
+            tag: stamp.and_then(|stamp| tag(stamp, &body)),
             body: Some(body),
         }
     }
@@ -48,8 +56,16 @@ impl Tagged {
     }
 }
 
-fn tag(stamp: Stamp) -> Option<HeaderValue> {
-    HeaderValue::try_from(format!("W/{}", wire::etag(stamp))).ok()
+fn tag(Stamp { epoch, revision }: Stamp, body: &[u8]) -> Option<HeaderValue> {
+    let mut hash = SipHasher13::new();
+    hash.write(body);
+    let hash = hash.finish();
+    HeaderValue::try_from(format!("W/\"{epoch}-{revision}-{hash:x}\"")).ok()
+}
+
+/// A tag without the sign that it is weak.
+fn opaque(tag: &str) -> &str {
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 impl IntoResponse for Tagged {

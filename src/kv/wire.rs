@@ -113,10 +113,10 @@ pub struct ListQuery<'a> {
     pub limit: Option<usize>,
 }
 
-/// The entity tag of what was listed at `stamp`.
+/// The entity tag of what was listed at `stamp`: a weak one, since the same may also be sent compressed.
 #[must_use]
 pub fn etag(stamp: Stamp) -> String {
-    format!("\"{}-{}\"", stamp.epoch, stamp.revision)
+    format!("W/\"{}-{}\"", stamp.epoch, stamp.revision)
 }
 
 /// The stamp that an entity tag names, weak or strong; `None` if it is none of ours.

@@ -6,12 +6,9 @@ use std::task::Poll;
 use tokio::sync::Mutex;
 use tokio::task;
 
-use super::snapshot::Snapshot;
+use super::snapshot::{FIRST_NAME, Snapshot};
 use crate::kv::{Kv, KvError, Listed, Range};
 use crate::telemetry;
-
-/// The least text after `!`, with which the service's own keys begin: names come after it.
-const AFTER_OWN_KEYS: &str = "\"";
 
 /// Reads the accounts. Whoever asks gets them as of a moment after asking; those who ask while a
 /// list is under way share the next one, and nothing is listed again that has not changed.
@@ -71,7 +68,7 @@ impl Reader {
 
 async fn list(kv: &Kv, last: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, Arc<KvError>> {
     let unless = last.and_then(|last| last.stamp());
-    let listed = kv.list(Range::from(AFTER_OWN_KEYS), unless).await?;
+    let listed = kv.list(Range::from(FIRST_NAME), unless).await?;
     match (listed, last) {
         (Listed::Unchanged, Some(last)) => Ok(Arc::clone(last)),
         (Listed::Unchanged, None) => Err(KvError::Unavailable(

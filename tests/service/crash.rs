@@ -1,8 +1,11 @@
 //! What was answered 200 is on disk: it survives `kill -9`.
 
+use std::fs::DirEntry;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::common::exact::{Journal, Outcome, Transfer};
+use crate::common::http::{get, header, post, with};
 use crate::common::load::{self, Load};
 use crate::common::random::Random;
 use crate::common::splitdim::Splitdim;
@@ -41,6 +44,57 @@ async fn what_was_answered_survives_kill_9() {
     assert!(journal.count(Outcome::Done) >= ROUNDS * 50);
     report(slowest, journal.count(Outcome::Done));
     assert!(slowest < Duration::from_secs(5), "a start took {slowest:?}");
+}
+
+#[tokio::test]
+async fn what_was_seen_of_a_ledger_that_was_put_back_is_not_taken_for_current() {
+    let mut splitdim = Splitdim::on_disk(&[]);
+    let transfer = async |splitdim: &Splitdim, amount: u64| {
+        let body = format!(r#"{{"sender":"a","receiver":"b","amount":{amount}}}"#);
+        let answer = splitdim
+            .connect()
+            .await
+            .call(&post("/api/transfer", body))
+            .await;
+        assert_eq!(answer.unwrap().status(), 200);
+    };
+    transfer(&splitdim, 1).await;
+    splitdim.stop().await;
+    let snapshot = tempfile::tempdir().unwrap();
+    copy(splitdim.data(), snapshot.path());
+
+    // A mistake, which is seen, and taken back by the snapshot.
+    splitdim.restart();
+    transfer(&splitdim, 5).await;
+    let seen = splitdim
+        .connect()
+        .await
+        .call(&get("/api/accounts"))
+        .await
+        .unwrap();
+    let tag = header(&seen, "etag").expect("a tag").to_owned();
+    splitdim.stop().await;
+    copy(snapshot.path(), splitdim.data());
+
+    splitdim.restart();
+    transfer(&splitdim, 3).await;
+    let request = with(get("/api/accounts"), "if-none-match", &tag);
+    let answer = splitdim.connect().await.call(&request).await.unwrap();
+    assert_eq!(answer.status(), 200, "{tag}: {:?}", header(&answer, "etag"));
+    assert_eq!(splitdim.balances().await.0["a"], 4);
+}
+
+/// Makes the files of `to` those of `from`.
+fn copy(from: &Path, to: &Path) {
+    let files = |of| std::fs::read_dir(of).expect("a directory can be read");
+    let path = |file: std::io::Result<DirEntry>| file.expect("a file can be seen").path();
+    for old in files(to).map(path) {
+        std::fs::remove_file(old).expect("a file can be removed");
+    }
+    for file in files(from).map(path) {
+        let name = file.file_name().expect("a file has a name");
+        std::fs::copy(&file, to.join(name)).expect("a file can be copied");
+    }
 }
 
 #[tokio::test]

@@ -454,7 +454,7 @@ async fn answers_tell_epoch_and_revision(mut store: Store) {
     assert_eq!(stamp(&store.get("/api/reset").await), (epoch + 1, 3));
     let list = store.get("/api/list").await;
     assert_eq!(stamp(&list), (epoch + 1, 3));
-    let tag = format!("\"{}-3\"", epoch + 1);
+    let tag = format!("W/\"{}-3\"", epoch + 1);
     assert_eq!(header(&list, "etag"), Some(&*tag));
 }
 
@@ -462,8 +462,8 @@ async fn a_list_that_has_not_changed_is_not_sent_again(mut store: Store) {
     assert_empty(&store.put(r#"{"key":"k","value":"1","version":0}"#).await);
     let list = store.get("/api/list").await;
     let tag = header(&list, "etag").expect("a list has a tag").to_owned();
-    for tag in [tag.clone(), format!("W/{tag}")] {
-        let unless = with(get("/api/list"), "if-none-match", &tag);
+    for tag in [&*tag, tag.trim_start_matches("W/")] {
+        let unless = with(get("/api/list"), "if-none-match", tag);
         let again = store.call(with(unless, UNCHANGED, "yes")).await;
         assert_eq!(
             (again.status().as_u16(), &again.body()[..]),
