@@ -4,9 +4,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse;
+use tokio::time::timeout;
 
-use super::App;
 use super::error::Error;
+use super::{ANSWER_WITHIN, App};
+use crate::kv::KvError;
 use crate::telemetry;
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
@@ -22,8 +24,9 @@ pub(super) async fn reset(
     // Not to be cut in half by a client that hangs up, nor counted as failed when it only was slow.
     let ledger = app.ledger.clone();
     let reset = telemetry::carried(async move { ledger.reset().await });
-    tokio::spawn(reset)
+    timeout(ANSWER_WITHIN, tokio::spawn(reset))
         .await
+        .unwrap_or_else(|late| Ok(Err(KvError::Unknown(late.into()))))
         .map_err(|_| Error::Internal("a reset was lost"))?
         .map_err(Error::Reset)?;
     Ok(StatusCode::OK.into_response())

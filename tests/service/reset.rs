@@ -1,8 +1,15 @@
-//! Who may reset.
+//! Who may reset, and what becomes of it.
+
+use std::time::Duration;
 
 use crate::common::http::{Answer, Connection, get, header, post, request, with};
 use crate::common::process::Process;
+use crate::common::service::Service;
 use crate::common::splitdim::PROGRAM;
+use splitdim::kv::{KvRequest, KvService, spawn_embedded};
+use splitdim::store::Memory;
+use tokio::time::sleep;
+use tower::{Service as _, ServiceExt, service_fn};
 
 const TOKEN: &str = "correct-horse_battery.staple";
 
@@ -69,6 +76,32 @@ async fn nobody_may_reset_where_it_is_off() {
         assert_problem(&own.reset(shown).await, 403);
     }
     assert!(!own.is_empty().await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reset_goes_on_and_nobody_is_told_to_repeat_it() {
+    let store = spawn_embedded(Memory::new()).0;
+    let slow = KvService::new(service_fn(move |request| {
+        let mut store = store.clone();
+        async move {
+            if matches!(request, KvRequest::Reset) {
+                sleep(Duration::from_secs(6)).await;
+            }
+            store.ready().await?.call(request).await
+        }
+    }));
+    let mut service = Service::over(slow);
+    service.transferred("a", "b", 1).await;
+    let answer = service.get("/api/reset").await;
+    assert_problem(&answer, 503);
+    let said = String::from_utf8_lossy(answer.body());
+    assert!(
+        said.contains("not known whether the ledger was reset"),
+        "{said}"
+    );
+    assert!(!said.contains("try again"), "{said}");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(&service.get("/api/accounts").await.body()[..], b"[]");
 }
 
 #[tokio::test]
