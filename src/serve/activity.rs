@@ -14,8 +14,15 @@ const LOOKS: u32 = 16;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// When a connection was used last that must end.
-const CUT: u64 = u64::MAX;
+/// For so long after it was opened, or answered, a connection is not idle yet: its client may be about to ask.
+const NEW_FOR: Duration = Duration::from_millis(100);
+
+/// What is known of a connection's use: when it was used last, in milliseconds, and in the lowest bit
+/// whether its client waits for an answer. One number, so that it is either of use again or [`CUT`].
+type Use = u64;
+
+/// That of a connection that must end.
+const CUT: Use = Use::MAX;
 
 /// The open connections, which event loop each is on, and when it was last of use.
 #[derive(Debug)]
@@ -46,9 +53,9 @@ pub(super) struct Place {
 /// What is known of one connection outside of it.
 #[derive(Debug)]
 struct Activity {
-    /// When something was written last, or a request began (or it was opened), in milliseconds
-    /// since `begun`; [`CUT`] when it must end. One number, so that it is either of use again or cut.
-    last_used: AtomicU64,
+    /// When something was written last, or a request began (or it was opened), since `begun`, and
+    /// whether that was a request.
+    last_use: AtomicU64,
     /// The task that serves the connection.
     waker: Mutex<Option<Waker>>,
 }
@@ -75,7 +82,7 @@ impl Activities {
     /// Adds a connection, on the event loop that has the fewest.
     pub(super) fn add(self: &Arc<Self>) -> Place {
         let activity = Arc::new(Activity {
-            last_used: AtomicU64::new(self.now()),
+            last_use: AtomicU64::new(self.used_now(false)),
             waker: Mutex::new(None),
         });
         let mut open = self.lock();
@@ -115,26 +122,36 @@ impl Activities {
 
     fn cut_unused_for(&self, timeout: Duration) {
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let now = self.now();
-        let is_idle = |last_used| now.saturating_sub(last_used) >= timeout;
+        let now = milliseconds(self.used_now(false));
+        let is_idle = |last_use| now.saturating_sub(milliseconds(last_use)) >= timeout;
         let idle: Vec<_> = self.lock().uncut().filter(|one| is_idle(one.0)).collect();
         // Whoever is woken may want the lock.
-        for (last_used, activity) in idle {
-            activity.cut(last_used);
+        for (last_use, activity) in idle {
+            activity.cut(last_use);
         }
     }
 
-    /// Cuts the connection that was of no use for the longest time.
+    /// Cuts the connection that was of no use for the longest time; one on which somebody waits for an
+    /// answer, or has just come, only if there are no others.
     pub(super) fn cut_longest_idle(&self) {
-        let longest_idle = self.lock().uncut().min_by_key(|one| one.0);
-        if let Some((last_used, activity)) = longest_idle {
-            activity.cut(last_used);
+        let now = milliseconds(self.used_now(false));
+        let is_idle = |last_use| {
+            let pause = now.saturating_sub(milliseconds(last_use));
+            !is_asked(last_use) && pause >= NEW_FOR.as_millis() as u64
+        };
+        let open = self.lock();
+        let order = |last_use| (!is_idle(last_use), milliseconds(last_use));
+        let longest_idle = open.uncut().min_by_key(|one| order(one.0));
+        drop(open);
+        if let Some((last_use, activity)) = longest_idle {
+            activity.cut(last_use);
         }
     }
 
-    fn now(&self) -> u64 {
-        // Milliseconds of 584 million years.
-        self.begun.elapsed().as_millis() as u64
+    fn used_now(&self, is_asked: bool) -> Use {
+        // Milliseconds of 292 million years.
+        let now = self.begun.elapsed().as_millis() as u64;
+        now << 1 | u64::from(is_asked)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -145,10 +162,10 @@ impl Activities {
 
 impl Open {
     /// Those that need not end yet, and when they were used last.
-    fn uncut(&self) -> impl Iterator<Item = (u64, Arc<Activity>)> {
-        let used = |activity: &Arc<Activity>| (activity.last_used(), Arc::clone(activity));
+    fn uncut(&self) -> impl Iterator<Item = (Use, Arc<Activity>)> {
+        let used = |activity: &Arc<Activity>| (activity.last_use(), Arc::clone(activity));
         let all = self.connections.values().map(used);
-        all.filter(|(last_used, _)| *last_used != CUT)
+        all.filter(|(last_use, _)| *last_use != CUT)
     }
 
     fn add(&mut self, activity: Arc<Activity>) -> (u64, usize) {
@@ -173,19 +190,28 @@ impl Place {
         self.event_loop
     }
 
-    /// Notes that the connection is of use just now; `false` if it is too late, for it was cut.
-    pub(super) fn touch(&self) -> bool {
-        let now = self.activities.now();
-        let uncut = |last_used| (last_used != CUT).then_some(now);
-        let last_used = &self.activity.last_used;
-        last_used
+    /// Notes that a request begins just now; `false` if it is too late, for the connection was cut.
+    pub(super) fn asked(&self) -> bool {
+        self.used(true)
+    }
+
+    /// Notes that something is answered just now.
+    pub(super) fn answered(&self) {
+        self.used(false);
+    }
+
+    fn used(&self, is_asked: bool) -> bool {
+        let now = self.activities.used_now(is_asked);
+        let uncut = |last_use| (last_use != CUT).then_some(now);
+        let last_use = &self.activity.last_use;
+        last_use
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, uncut)
             .is_ok()
     }
 
     /// Whether the connection must end.
     pub(super) fn is_cut(&self) -> bool {
-        self.activity.last_used() == CUT
+        self.activity.last_use() == CUT
     }
 
     /// Sees to it that `waker` is woken when the connection is cut.
@@ -205,8 +231,8 @@ impl Drop for Place {
 }
 
 impl Activity {
-    fn last_used(&self) -> u64 {
-        self.last_used.load(Ordering::Acquire)
+    fn last_use(&self) -> Use {
+        self.last_use.load(Ordering::Acquire)
     }
 
     fn watch(&self, waker: &Waker) {
@@ -219,11 +245,11 @@ impl Activity {
         }
     }
 
-    /// Has the connection end, if it was not of use since `last_used`.
-    fn cut(&self, last_used: u64) {
+    /// Has the connection end, if it was not of use since `last_use`.
+    fn cut(&self, last_use: Use) {
         let cut =
-            self.last_used
-                .compare_exchange(last_used, CUT, Ordering::AcqRel, Ordering::Relaxed);
+            self.last_use
+                .compare_exchange(last_use, CUT, Ordering::AcqRel, Ordering::Relaxed);
         if cut.is_err() {
             return;
         }
@@ -236,6 +262,14 @@ impl Activity {
             waker.wake();
         }
     }
+}
+
+fn milliseconds(last_use: Use) -> u64 {
+    last_use >> 1
+}
+
+fn is_asked(last_use: Use) -> bool {
+    last_use & 1 == 1
 }
 
 #[cfg(test)]
@@ -251,7 +285,7 @@ mod tests {
         let (used, idle) = (activities.add(), activities.add());
         for _ in 0..4 {
             sleep(TIMEOUT / 2).await;
-            assert!(used.touch());
+            assert!(used.asked());
         }
         assert!(!used.is_cut() && idle.is_cut());
         sleep(TIMEOUT + LONGEST_PAUSE).await;
@@ -259,16 +293,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_for_an_answer_or_has_just_come_is_cut_last() {
+        let activities = Activities::on(1);
+        let (waiting, silent, answered) = (activities.add(), activities.add(), activities.add());
+        assert!(waiting.asked());
+        sleep(TIMEOUT).await;
+        assert!(answered.asked());
+        answered.answered();
+        let cut = |new: &Place| {
+            activities.cut_longest_idle();
+            [&waiting, &silent, &answered, new].map(Place::is_cut)
+        };
+        sleep(NEW_FOR).await;
+        let new = activities.add();
+        assert_eq!(cut(&new), [false, true, false, false]);
+        assert_eq!(cut(&new), [false, true, true, false]);
+        // Nobody is idle: who was of no use for the longest time.
+        assert_eq!(cut(&new), [true, true, true, false]);
+        assert_eq!(cut(&new), [true; 4]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_was_cut_is_of_no_use_any_more_and_who_was_of_use_is_not_cut() {
         let activities = Activities::on(1);
         let (one, other) = (activities.add(), activities.add());
-        let judged = other.activity.last_used();
+        let judged = other.activity.last_use();
         sleep(TIMEOUT).await;
-        assert!(other.touch());
+        assert!(other.asked());
         other.activity.cut(judged);
         assert!(!other.is_cut());
         activities.cut_longest_idle();
-        assert!(one.is_cut() && !one.touch() && one.is_cut());
+        assert!(one.is_cut() && !one.asked() && one.is_cut());
         activities.cut_longest_idle();
         assert!(other.is_cut());
     }

@@ -50,7 +50,7 @@ impl Connection {
         match result {
             Poll::Ready(Ok(1..)) => {
                 self.answered = true;
-                self.place.touch();
+                self.place.answered();
             }
             Poll::Ready(_) => {}
             Poll::Pending => self.wait(cx)?,
@@ -64,7 +64,7 @@ impl Connection {
     ///
     /// If it was cut already: then the request must not begin, for its answer could not be sent.
     fn read(&mut self) -> io::Result<()> {
-        match std::mem::take(&mut self.answered) && !self.place.touch() {
+        match std::mem::take(&mut self.answered) && !self.place.asked() {
             false => Ok(()),
             true => Err(cut()),
         }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::common::http::{Connection, get, header, post};
+use crate::common::kvstore::Kvstore;
+use crate::common::proxy::{Fate, Proxy};
 use crate::common::splitdim::Splitdim;
 use tokio::time::sleep;
 
@@ -65,6 +67,33 @@ async fn a_new_client_takes_the_place_of_the_longest_idle() {
     for other in &mut others {
         assert_eq!(other.call(&get("/healthz")).await.unwrap().status(), 200);
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_is_not_cut_for_those_who_are_silent() {
+    let store = Kvstore::in_memory(&[]);
+    let proxy = Proxy::start(store.address).await;
+    proxy.rule(|seen| match seen.path {
+        "/api/transaction" => Fate::SlowAnswer(Duration::from_millis(900)),
+        _ => Fate::Pass,
+    });
+    let mode = "transactionalkvstore";
+    let splitdim = Splitdim::replica(mode, proxy.address, &["--max-connections", "3"]);
+    let mut waiting = splitdim.connect().await;
+    let transfer = post(
+        "/api/transfer",
+        r#"{"sender":"a","receiver":"b","amount":1}"#,
+    );
+    let answer = tokio::spawn(async move { waiting.call(&transfer).await });
+    sleep(Duration::from_millis(50)).await;
+    let mut silent = vec![splitdim.connect().await, splitdim.connect().await];
+    // They are not new any more.
+    sleep(Duration::from_millis(200)).await;
+    for _ in 0..2 {
+        silent.push(splitdim.connect().await);
+    }
+    assert!(silent[0].is_ended().await && silent[1].is_ended().await);
+    assert_eq!(answer.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test]
