@@ -4,12 +4,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::error::Error;
 use super::{ANSWER_WITHIN, App};
 use crate::kv::KvError;
-use crate::telemetry;
+use crate::telemetry::{self, Chain};
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
 /// old clients.
@@ -23,7 +23,18 @@ pub(super) async fn reset(
     }
     // Not to be cut in half by a client that hangs up, nor counted as failed when it only was slow.
     let ledger = app.ledger.clone();
-    let reset = telemetry::carried(async move { ledger.reset().await });
+    let reset = telemetry::carried(async move {
+        let begun = Instant::now();
+        let result = ledger.reset().await;
+        if begun.elapsed() > ANSWER_WITHIN {
+            let error = result.as_ref().err().map(|error| Chain(error).to_string());
+            tracing::warn!(
+                error,
+                "a reset ended after its client was told that it is not known"
+            );
+        }
+        result
+    });
     timeout(ANSWER_WITHIN, tokio::spawn(reset))
         .await
         .unwrap_or_else(|late| Ok(Err(KvError::Unknown(late.into()))))

@@ -104,8 +104,8 @@ impl Batch {
         let cause = Arc::new(cause);
         // They were sent with the others, and what was sent may land: another batch cannot have them.
         if !put_off.is_empty() {
-            let crowded_out = |at| (at, Arc::new(Cause::CrowdedOut));
-            return put_off.into_iter().map(crowded_out).collect();
+            let parted = |at| (at, Arc::new(Cause::Parted));
+            return put_off.into_iter().map(parted).collect();
         }
         let soon = Instant::now() + ANOTHER_ROUND;
         let of = |is_given_up: fn(&Posting, Instant) -> bool| -> Vec<_> {

@@ -112,7 +112,7 @@ impl Draft {
             let [sender, receiver] = self.parties[at];
             let legs = [(sender, amount), (receiver, -amount)];
             match legs.map(|(place, delta)| self.lines[place].moved(delta)) {
-                [Ok(sender), Ok(receiver)] => {
+                [Some(sender), Some(receiver)] => {
                     self.lines[legs[0].0].after.balance = sender;
                     self.lines[legs[1].0].after.balance = receiver;
                 }
@@ -120,13 +120,13 @@ impl Draft {
                     let stale = legs.iter().map(|leg| leg.0);
                     doubtful.extend(stale.filter(|&place| !self.lines[place].is_fresh));
                 }
-                _ if legs
-                    .iter()
-                    .all(|&(place, delta)| self.lines[place].has_room(delta)) =>
-                {
-                    unmade.put_off.push(at);
+                _ => {
+                    let refusal = |(place, delta): (usize, _)| self.lines[place].refusal(delta);
+                    match legs.into_iter().find_map(refusal) {
+                        Some(cause) => unmade.refused.push((at, cause)),
+                        None => unmade.put_off.push(at),
+                    }
                 }
-                [Err(cause), _] | [_, Err(cause)] => unmade.refused.push((at, cause)),
             }
         }
         doubtful.sort_unstable();
@@ -185,20 +185,22 @@ impl Line {
         }
     }
 
-    /// Whether `delta` could be added to what is in the store.
-    fn has_room(&self, delta: i64) -> bool {
-        let before = self.before.as_ref();
-        before.is_some_and(|known| known.cell.balance_after(delta).is_some())
+    /// The balance when `delta` is added to what those before leave; `None` if that cannot be.
+    fn moved(&self, delta: i64) -> Option<i64> {
+        self.before.as_ref()?;
+        self.after.balance_after(delta)
     }
 
-    /// The balance when `delta` is added.
-    fn moved(&self, delta: i64) -> Result<i64, Cause> {
-        let person = || Arc::clone(&self.key);
-        if self.before.is_none() {
-            return Err(Cause::Unreadable { person: person() });
+    /// Why `delta` cannot be added to what is in the store, if it cannot.
+    fn refusal(&self, delta: i64) -> Option<Cause> {
+        let person = Arc::clone(&self.key);
+        match &self.before {
+            None => Some(Cause::Unreadable { person }),
+            Some(known) => match known.cell.balance_after(delta) {
+                None => Some(Cause::OutOfRange { person }),
+                Some(_) => None,
+            },
         }
-        let moved = self.after.balance_after(delta);
-        moved.ok_or_else(|| Cause::OutOfRange { person: person() })
     }
 
     fn version(&self) -> u64 {

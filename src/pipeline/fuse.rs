@@ -136,10 +136,10 @@ impl Fuse {
         *self.found() = None;
     }
 
-    /// Lifts the quarantine of every replica: the ledger was proven whole.
-    pub(super) async fn lift(&self) -> Result<(), KvError> {
+    /// Lifts the quarantine of every replica, if it is for what was `judged`: the ledger was proven whole.
+    pub(super) async fn lift(&self, judged: &Suspicion) -> Result<(), KvError> {
         let (stored, stamp) = self.kv.get(KEY.into()).await?;
-        if read(&stored).is_some() {
+        if read(&stored).as_ref() == Some(judged) {
             self.write(&stored, "".into(), stamp.map(|stamp| stamp.epoch))
                 .await?;
         }

@@ -209,7 +209,7 @@ impl Sweeper {
                 Ok(())
             }
             // Nothing new begins in quarantine: in the end nothing is open that can be finished.
-            (None, Some(known)) if known.is_answered_by(snapshot) => self.fuse.lift().await,
+            (None, Some(known)) if known.is_answered_by(snapshot) => self.fuse.lift(&known).await,
             (_, None | Some(_)) => Ok(()),
         };
         if let Err(error) = lifted {

@@ -78,6 +78,10 @@ impl Diagnosis {
         self.quarantine.is_none() && self.sum == 0 && self.is_at_rest()
     }
 
+    fn epoch(&self) -> Option<u64> {
+        self.stamp.map(|stamp| stamp.epoch)
+    }
+
     fn is_at_rest(&self) -> bool {
         self.open.is_empty() && self.remains == 0
     }
@@ -105,7 +109,9 @@ pub enum RepairError {
         person: String,
     },
     /// The balance of a person cannot be read, or would leave the range that is counted.
-    #[error("the balance of {person:?} cannot be changed by {by}")]
+    #[error(
+        "the balance of {person:?} cannot be changed by {by}; no correction was booked, and the ledger stays in quarantine until `splitdim repair --apply` finds it whole"
+    )]
     Uncorrectable {
         /// Whose.
         person: String,
@@ -115,16 +121,27 @@ pub enum RepairError {
     /// Some transfers could not be finished.
     #[error("some transfers are still open: try again when the store can be written")]
     Open,
-    /// Somebody else changed the same at the same time.
-    #[error(
-        "somebody else changed the quarantine or a balance at the same time; no correction was booked: try again"
-    )]
+    /// Somebody else changed the quarantine at the same time.
+    #[error("somebody else changed the quarantine at the same time: try again")]
     Contended,
-    /// The store did not answer whether it has booked the corrections: all of them, or none.
+    /// What was to be repaired is gone.
+    #[error("the ledger was reset meanwhile; no balance was changed")]
+    Reset,
+    /// The store has not booked the corrections, and never will.
     #[error(
-        "it is not known whether the corrections were booked, all of them or none: see what `splitdim repair` shows before you book them again"
+        "no correction was booked, and the ledger stays in quarantine until `splitdim repair --apply` finds it whole: try again"
+    )]
+    NotBooked(#[source] KvError),
+    /// The store did not tell whether it has booked the corrections: all of them, or none.
+    #[error(
+        "it is not known whether the corrections were booked, all of them or none: look at the balances before you book them again; the ledger stays in quarantine until `splitdim repair --apply` finds it whole"
     )]
     InDoubt(#[source] KvError),
+    /// Everything was done but for the last look.
+    #[error(
+        "the corrections were booked; do not book them again, but lift the quarantine by `splitdim repair --apply`"
+    )]
+    Booked(#[source] KvError),
     /// The store failed; what was done until then stands.
     #[error("the store failed")]
     Store(#[from] KvError),
@@ -160,6 +177,7 @@ impl Ledger {
         if repair.from_records {
             diagnosis.is_recorded()?;
         }
+        let epoch = diagnosis.epoch();
         if repair.changes_balances() {
             self.hold_quarantine(diagnosis.sum).await?;
         }
@@ -173,8 +191,13 @@ impl Ledger {
             }
             sleep(patience.quarantine_poll).await;
         }
-        if repair.changes_balances() && !diagnosis.is_at_rest() {
-            return Err(RepairError::Open);
+        if repair.changes_balances() {
+            if diagnosis.epoch() != epoch {
+                return Err(RepairError::Reset);
+            }
+            if !diagnosis.is_at_rest() {
+                return Err(RepairError::Open);
+            }
         }
         if repair.from_records {
             diagnosis.is_recorded()?;
@@ -182,13 +205,21 @@ impl Ledger {
                 self.set(&diagnosis, person, *recorded).await?;
             }
         }
-        if !repair.corrections.is_empty() {
-            self.book(&repair.corrections).await?;
+        if repair.corrections.is_empty() {
+            return Ok(self.lift_if_whole().await?);
         }
-        diagnosis = self.diagnose().await?;
-        let whole = self.fuse.suspicion().await?.map_or(0, |known| known.sum);
-        if [0, whole.into()].contains(&diagnosis.sum) && diagnosis.open.is_empty() {
-            self.fuse.lift().await?;
+        self.book(&repair.corrections, epoch).await?;
+        self.lift_if_whole().await.map_err(RepairError::Booked)
+    }
+
+    /// Lifts the quarantine if the ledger is whole.
+    async fn lift_if_whole(&self) -> Result<Diagnosis, KvError> {
+        let mut diagnosis = self.diagnose().await?;
+        if let Some(known) = self.fuse.suspicion().await?
+            && [0, known.sum.into()].contains(&diagnosis.sum)
+            && diagnosis.open.is_empty()
+        {
+            self.fuse.lift(&known).await?;
             diagnosis.quarantine = None;
         }
         Ok(diagnosis)
@@ -208,9 +239,8 @@ impl Ledger {
     }
 
     async fn finish_open(&self, diagnosis: &Diagnosis) {
-        let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
-        let found =
-            |id, transfer| Posting::found(id, transfer, epoch, self.options.patience.try_within);
+        let (epoch, try_within) = (diagnosis.epoch(), self.options.patience.try_within);
+        let found = |id, transfer| Posting::found(id, transfer, epoch, try_within);
         for open in diagnosis.snapshot.open() {
             let posting = found(open.id, open.transfer.clone());
             if let Some(in_hand) = self.underway.take(&posting) {
@@ -235,15 +265,17 @@ impl Ledger {
             balance.to_string(),
             diagnosis.versions.get(person).copied().unwrap_or_default(),
         );
-        let epoch = diagnosis.stamp.map(|stamp| stamp.epoch);
-        self.kv.put(put, epoch).await.map(drop)
+        self.kv.put(put, diagnosis.epoch()).await.map(drop)
     }
 
-    /// Changes balances, and keeps a record of each change: in one transaction, for what is half booked
-    /// would be booked twice by whoever tries again.
-    async fn book(&self, corrections: &[Correction]) -> Result<(), RepairError> {
+    /// Changes balances in `epoch`, and keeps a record of each change: in one transaction, for what is half
+    /// booked would be booked twice by whoever tries again.
+    async fn book(
+        &self,
+        corrections: &[Correction],
+        epoch: Option<u64>,
+    ) -> Result<(), RepairError> {
         let (mut cells, mut puts) = (BTreeMap::new(), Vec::new());
-        let mut epoch = None;
         for Correction { person, by } in corrections {
             let uncorrectable = || RepairError::Uncorrectable {
                 person: person.to_string(),
@@ -251,9 +283,9 @@ impl Ledger {
             };
             let key = person.to_shared();
             if !cells.contains_key(&key) {
-                let (stored, stamp) = self.kv.get(Arc::clone(&key)).await?;
+                let read = self.kv.get(Arc::clone(&key)).await;
+                let (stored, _) = read.map_err(RepairError::NotBooked)?;
                 let cell = Cell::parse(&key, &stored).ok_or_else(uncorrectable)?;
-                epoch = stamp.map(|stamp| stamp.epoch);
                 cells.insert(Arc::clone(&key), (cell, stored.version));
             }
             if let Some((cell, _)) = cells.get_mut(&key) {
@@ -265,13 +297,30 @@ impl Ledger {
         let changed = |(key, (cell, version)): (_, (Cell, _))| Put::new(key, cell.value(), version);
         puts.extend(cells.into_iter().map(changed));
         match self.kv.transaction(puts, epoch).await {
-            Err(KvError::Conflict(_)) => Err(RepairError::Contended),
-            // It may be the answer that was lost.
-            Err(error @ KvError::Unknown(_)) => match self.kv.get(record).await {
-                Ok((record, _)) if record.version > 0 => Ok(()),
-                Ok(_) | Err(_) => Err(RepairError::InDoubt(error)),
-            },
-            booked => Ok(booked.map(drop)?),
+            Ok(_) => Ok(()),
+            // It may have arrived twice, or its answer was lost.
+            Err(error @ (KvError::Conflict(_) | KvError::Unknown(_))) => {
+                match self.was_booked(record, epoch).await {
+                    Ok(true) => Ok(()),
+                    Ok(false) => Err(RepairError::NotBooked(error)),
+                    Err(error) => Err(RepairError::InDoubt(error)),
+                }
+            }
+            Err(error) => Err(RepairError::NotBooked(error)),
+        }
+    }
+
+    /// Whether the transaction that creates `record` was made. If not, it never will be: an empty record
+    /// keeps it out.
+    async fn was_booked(&self, record: Key, epoch: Option<u64>) -> Result<bool, KvError> {
+        let empty = Put::new(Arc::clone(&record), "", 0);
+        match self.kv.put(empty, epoch).await {
+            Ok(_) => Ok(false),
+            Err(KvError::Conflict(_)) => {
+                let (record, _) = self.kv.get(record).await?;
+                Ok(!record.value.is_empty())
+            }
+            Err(error) => Err(error),
         }
     }
 }
