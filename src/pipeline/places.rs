@@ -298,6 +298,8 @@ impl Drop for Held {
         if Arc::strong_count(&self.place) == 2
             && let Some((key, place)) = known.held.remove_entry(&self.place.key)
             && let Some(sight) = place.seen().known()
+            // Without epochs nothing tells what was seen from what came after a reset that others made.
+            && sight.epoch.is_some()
         {
             known.left.remember(key, sight);
         }

@@ -11,6 +11,7 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
+use super::plain_store::plain_store;
 use super::replica::lost;
 
 use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
@@ -184,6 +185,24 @@ async fn what_a_slow_reset_has_left_in_doubt_does_not_stay_open() {
         balances.iter().all(|(_, balance)| *balance == 0),
         "{balances:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_remembered_of_a_store_that_does_not_tell_of_resets() {
+    let store = plain_store();
+    let replica = || Ledger::saga(store.clone(), Options::default(), Tracker::new());
+    let (here, elsewhere) = (replica(), replica());
+    let make = async |ledger: &Ledger, amount| {
+        let made = ledger.transfer(Uuid::now_v7(), transfer("a", "b", amount));
+        made.await.unwrap();
+    };
+    make(&elsewhere, 100).await;
+    here.reset().await.unwrap();
+    // The same versions come again.
+    make(&here, 1).await;
+    make(&elsewhere, 5).await;
+    let expected = [("a".to_owned(), 6), ("b".to_owned(), -6)];
+    assert_eq!(balances(&here).await, expected);
 }
 
 #[tokio::test(start_paused = true)]
