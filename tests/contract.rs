@@ -65,6 +65,7 @@ on_both! {
     a_body_past_8_kib_is_too_large,
     a_reset_from_another_site_is_refused,
     a_reset_from_the_page_itself_is_accepted,
+    another_sites_page_makes_no_transfers,
     browsers_are_told_what_they_may_do,
     a_request_id_is_taken_over,
     a_request_id_is_made,
@@ -703,6 +704,19 @@ async fn a_reset_from_the_page_itself_is_accepted(mut service: Service) {
             .await;
         assert_answer(&answer, 200, "");
         assert_json(&service.get("/api/accounts").await, "[]");
+    }
+}
+
+async fn another_sites_page_makes_no_transfers(mut service: Service) {
+    service.reset().await;
+    let transfer = r#"{"sender":"a","receiver":"b","amount":1}"#;
+    let from = |site| with(post("/api/transfer", transfer), "sec-fetch-site", site);
+    for site in ["cross-site", "same-site", "x"] {
+        assert_problem(&service.call(from(site)).await, 403);
+    }
+    assert_json(&service.get("/api/accounts").await, "[]");
+    for site in ["same-origin", "none"] {
+        assert_answer(&service.call(from(site)).await, 200, "");
     }
 }
 

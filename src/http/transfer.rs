@@ -11,11 +11,13 @@ use uuid::Uuid;
 use super::error::Error;
 use super::{App, MAX_BODY, body, status};
 use crate::telemetry::{self, Context, Id};
+use crate::web::OwnSite;
 
 /// `POST /api/transfer`: 200 with an empty body when the transfer is in the ledger. `Location` is
 /// where one sees what became of it.
 pub(super) async fn transfer(
     State(app): State<Arc<App>>,
+    _: OwnSite,
     body: Body,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let transfer = body::parse(&read(body).await?)?;

@@ -9,6 +9,7 @@ mod reset;
 mod routes;
 mod security;
 mod shortcut;
+mod site;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use problem::Problem;
 pub use reset::{Resets, Token};
 pub use routes::{Routes, compressed};
 pub use shortcut::{Shortcut, ShortcutLayer};
+pub use site::OwnSite;
 
 use crate::metrics::RequestMetrics;
 

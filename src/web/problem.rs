@@ -116,7 +116,7 @@ pub(super) fn panicked(panic: Box<dyn Any + Send>) -> Response<Body> {
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("no message");
-    tracing::error!(message, "a handler panicked");
+    tracing::error!(panic = message, "a handler panicked");
     Problem::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "The service made a mistake; it was logged.",

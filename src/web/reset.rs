@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use axum::response::IntoResponse;
 
 use super::Problem;
+use super::site::is_of_another_site;
 
 /// Who may reset. Whatever it says, a reset is a GET (which is owed to old clients), and none that a
 /// browser sends without its user's wish.
@@ -95,17 +96,13 @@ impl fmt::Debug for Token {
 /// another site, nor to load a page in advance. Clients that are no browsers tell nothing, and are
 /// believed (Fetch Metadata Request Headers, W3C).
 fn is_wanted(headers: &HeaderMap) -> bool {
-    let sites = headers.get_all("sec-fetch-site");
-    let own_site = sites
-        .iter()
-        .all(|site| site == "same-origin" || site == "none");
     let prefetch = headers.get_all("sec-purpose").iter().any(|purpose| {
         purpose
             .as_bytes()
             .windows(8)
             .any(|part| part.eq_ignore_ascii_case(b"prefetch"))
     });
-    own_site && !prefetch
+    !is_of_another_site(headers) && !prefetch
 }
 
 #[cfg(test)]
