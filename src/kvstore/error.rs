@@ -80,7 +80,7 @@ fn problem(error: Error) -> Problem {
             )
         }
         Error::Internal(message) => {
-            tracing::error!(message, "internal error");
+            tracing::error!(mistake = message, "internal error");
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The server made a mistake; it was logged.",

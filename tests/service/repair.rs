@@ -166,6 +166,20 @@ async fn what_comes_before_all_names_is_no_balance() {
 }
 
 #[test]
+fn where_there_is_no_ledger_none_is_made_and_called_whole() {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let missing = directory.path().join("missing");
+    for data in [directory.path(), &missing] {
+        let data = data.to_str().expect("the path is text");
+        let output = splitdim(&["repair", "--data", data]);
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert!(said(&output).contains("no ledger in"), "{}", said(&output));
+    }
+    assert!(!missing.exists());
+    assert_eq!(directory.path().read_dir().expect("it is there").count(), 0);
+}
+
+#[test]
 fn a_correction_that_cannot_be_is_a_mistake_of_the_command_line() {
     let output = splitdim(&["repair", "--apply", "--book", "someone"]);
     assert_eq!(output.status.code(), Some(64));
