@@ -3,6 +3,8 @@
 
 const POLL_MS = 5_000;
 const TIMEOUT_MS = 20_000;
+const OUTCOME_MS = 30_000;
+const OUTCOME_POLL_MS = 1_000;
 
 const byId = (id) => document.getElementById(id);
 const fields = { sender: byId("sender"), receiver: byId("receiver"), amount: byId("amount") };
@@ -34,14 +36,18 @@ function say(section, role, ...content) {
 
 // ---- Talking to the server ----
 
-/** An error to be shown. `certain` says that surely nothing changed on the server. */
-const failed = (message, { certain = false, field = null } = {}) =>
-  Object.assign(new Error(message), { certain, field });
+/**
+ * An error to be shown. `certain` says that surely nothing changed on the server; `transfer` is where the server
+ * tells later what became of a transfer.
+ */
+const failed = (message, { certain = false, field = null, transfer = null } = {}) =>
+  Object.assign(new Error(message), { certain, field, transfer });
 
 async function request(path, options = {}) {
   let response;
   try {
-    response = await fetch(path, { cache: "no-cache", signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+    const limits = { cache: "no-cache", redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MS) };
+    response = await fetch(path, { ...limits, ...options });
     if (response.ok) return await response.text();
   } catch {
     // The request may have arrived even though no answer came back.
@@ -51,17 +57,40 @@ async function request(path, options = {}) {
   const problem = (await response.json().catch(() => null)) ?? {};
   const detail = problem.detail ?? problem.title ?? `The server answered with status ${response.status}.`;
   if (response.status < 500) throw failed(detail, { certain: true, field: problem.field });
-  if (problem.outcome !== "not_applied") throw failed(detail);
+  if (problem.outcome === "quarantined") throw failed(detail, { certain: true });
+  if (problem.outcome !== "not_applied") throw failed(detail, { transfer: problem.transfer });
   const seconds = Number(response.headers.get("Retry-After"));
   const when = seconds > 0 ? `in ${number.format(seconds)} s` : "in a moment";
   throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
 }
 
-const record = (transfer) => request("/api/transfer", {
-  method: "POST",
-  headers: { "Content-Type": "application/json" },
-  body: JSON.stringify(transfer),
-});
+/** Records a transfer. Where the server does not know yet what becomes of it, this ends when that is known. */
+async function record(transfer) {
+  try {
+    const answer = await request("/api/transfer", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(transfer),
+    });
+    if (answer !== "") throw failed("Something else than the server has answered.");
+  } catch (failure) {
+    const outcome = failure.transfer ? await outcomeOf(failure.transfer) : null;
+    if (outcome === "undone") throw failed("It was not recorded; please try again.", { certain: true });
+    if (outcome !== "done") throw failure;
+  }
+}
+
+/** Whether a transfer is "done" or "undone" in the end; null if nobody can tell for long. */
+async function outcomeOf(path) {
+  const until = Date.now() + OUTCOME_MS;
+  while (Date.now() < until) {
+    await new Promise((resolve) => setTimeout(resolve, OUTCOME_POLL_MS));
+    // Nothing of it may have reached the ledger yet (404), or the server may be away.
+    const { status } = await request(path).then(JSON.parse).catch(() => ({}));
+    if (status === "done" || status === "undone") return status;
+  }
+  return null;
+}
 
 // ---- Showing the ledger ----
 
@@ -74,16 +103,17 @@ let pollTimer;
 async function refresh() {
   const thisRefresh = ++newestRefresh;
   clearTimeout(pollTimer);
+  const [accounts, payments] = await Promise.allSettled([request("/api/accounts"), request("/api/clear")]);
+  // An answer which a newer refresh has overtaken could show a state from before the user's own transfer.
+  if (thisRefresh !== newestRefresh) return;
   let trouble = "";
-  try {
-    const [accounts, payments] = await Promise.all([request("/api/accounts"), request("/api/clear")]);
-    // An answer which a newer refresh has overtaken could show a state from before the user's own transfer.
-    if (thisRefresh !== newestRefresh) return;
-    showLedger(accounts, payments);
+  if (accounts.status === "fulfilled") {
     lastSeen = new Date();
-  } catch (failure) {
-    if (thisRefresh !== newestRefresh) return;
-    const reason = failure.message.replace(/\.$/, "");
+    showLedger(accounts.value, payments.value ?? null);
+    // A ledger that does not sum to zero has balances all the same.
+    if (payments.reason) trouble = payments.reason.message;
+  } else {
+    const reason = accounts.reason.message.replace(/\.$/, "");
     trouble = lastSeen
       ? `${reason}; showing what was last seen at ${lastSeen.toLocaleTimeString()}.`
       : `${reason}; nothing could be shown yet.`;
@@ -98,10 +128,12 @@ function refreshIfVisible() {
   if (!document.hidden) refresh();
 }
 
-// Lists are rebuilt only when they changed: rebuilding takes away the focus and the text selection.
+// Lists are rebuilt only when they changed: rebuilding takes away the focus and the text selection. `payments` is
+// null where they are not known.
 function showLedger(accounts, payments) {
   if (accounts !== shownAccounts) showAccounts(JSON.parse(accounts));
-  if (payments !== shownPayments) showPayments(JSON.parse(payments));
+  if (payments !== shownPayments) showPayments(JSON.parse(payments ?? "[]"));
+  if (payments === null) byId("no-payments").textContent = "Not known at the moment.";
   shownAccounts = accounts;
   shownPayments = payments;
 }
