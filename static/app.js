@@ -1,5 +1,5 @@
 // The page of SplitDim. It holds no truth of its own: it shows what the server says and sends what the user enters.
-// Nothing is ever sent again automatically, because a transfer that is sent twice counts twice.
+// It sends nothing again automatically, because a transfer that is sent twice counts twice.
 
 const POLL_MS = 5_000;
 const TIMEOUT_MS = 20_000;
@@ -64,13 +64,23 @@ async function request(path, options = {}) {
   throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
 }
 
-/** Records a transfer. Where the server does not know yet what becomes of it, this ends when that is known. */
+/** What was sent last without a good answer, and the name that it has for the server. */
+let unanswered = null;
+
+/**
+ * Records a transfer. Where the server does not know yet what becomes of it, this ends when that is known.
+ *
+ * A browser sends a request again by itself, a POST too, when a connection that it has used before ends without an
+ * answer; and people press a button again. By its key the server knows that it is the same transfer.
+ */
 async function record(transfer) {
+  const body = JSON.stringify(transfer);
+  if (unanswered?.body !== body) unanswered = { body, key: randomKey() };
   try {
     const answer = await request("/api/transfer", {
       method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(transfer),
+      headers: { "Content-Type": "application/json", "Idempotency-Key": unanswered.key },
+      body,
     });
     if (answer !== "") throw failed("Something else than the server has answered.");
   } catch (failure) {
@@ -78,6 +88,13 @@ async function record(transfer) {
     if (outcome === "undone") throw failed("It was not recorded; please try again.", { certain: true });
     if (outcome !== "done") throw failure;
   }
+  unanswered = null;
+}
+
+// crypto.randomUUID is there by HTTPS only.
+function randomKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /** Whether a transfer is "done" or "undone" in the end; null if nobody can tell for long. */

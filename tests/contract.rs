@@ -66,6 +66,7 @@ on_both! {
     a_reset_from_another_site_is_refused,
     a_reset_from_the_page_itself_is_accepted,
     another_sites_page_makes_no_transfers,
+    a_transfer_with_a_key_is_made_once,
     browsers_are_told_what_they_may_do,
     a_request_id_is_taken_over,
     a_request_id_is_made,
@@ -718,6 +719,35 @@ async fn another_sites_page_makes_no_transfers(mut service: Service) {
     for site in ["same-origin", "none"] {
         assert_answer(&service.call(from(site)).await, 200, "");
     }
+}
+
+async fn a_transfer_with_a_key_is_made_once(mut service: Service) {
+    service.reset().await;
+    let named = |key: &str, amount: u64| {
+        let body = format!(r#"{{"sender":"a","receiver":"b","amount":{amount}}}"#);
+        with(post("/api/transfer", body), "idempotency-key", key)
+    };
+    let first = service.call(named("k-1", 5)).await;
+    assert_answer(&first, 200, "");
+    for again in ["k-1", "\"k-1\""] {
+        let again = service.call(named(again, 5)).await;
+        assert_answer(&again, 200, "");
+        assert_eq!(told(&again, "location"), told(&first, "location"));
+    }
+    // Another transfer needs another key.
+    assert_problem(&service.call(named("k-1", 6)).await, 422);
+    let other = service.call(named("k-2", 5)).await;
+    assert_answer(&other, 200, "");
+    assert_ne!(told(&other, "location"), told(&first, "location"));
+    let long = "x".repeat(65);
+    for wrong in ["", "\"\"", "two words", &long] {
+        assert_problem(&service.call(named(wrong, 5)).await, 400);
+    }
+    let accounts = r#"[{"holder":"a","balance":10},{"holder":"b","balance":-10}]"#;
+    assert_json(&service.get("/api/accounts").await, accounts);
+    // What is no transfer is refused as ever, and its key is free.
+    assert_problem(&service.call(named("k-5", 0)).await, 400);
+    assert_answer(&service.call(named("k-5", 1)).await, 200, "");
 }
 
 async fn browsers_are_told_what_they_may_do(mut service: Service) {

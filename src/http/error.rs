@@ -122,6 +122,11 @@ fn transfer(error: TransferError) -> Problem {
             )
             .with("outcome", "not_applied")
         }
+        TransferError::KeyTaken { id } => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This Idempotency-Key was used for another transfer; each needs one of its own.",
+        )
+        .with("transfer", status::path(id)),
         TransferError::NotApplied { id, .. } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The transfer was not made, since the ledger could not be written; please try again.",

@@ -3,6 +3,7 @@
 mod accounts;
 mod body;
 mod error;
+mod once;
 mod page;
 mod rendered;
 mod reset;

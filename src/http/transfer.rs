@@ -9,20 +9,25 @@ use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use super::error::Error;
+use super::once::{self, Once};
 use super::{App, MAX_BODY, body, status};
 use crate::telemetry::{self, Context, Id};
 use crate::web::OwnSite;
 
 /// `POST /api/transfer`: 200 with an empty body when the transfer is in the ledger. `Location` is
-/// where one sees what became of it.
+/// where one sees what became of it. With an `Idempotency-Key` it is made once, however often it is posted.
 pub(super) async fn transfer(
     State(app): State<Arc<App>>,
     _: OwnSite,
+    Once(key): Once,
     body: Body,
 ) -> Result<(StatusCode, [(HeaderName, String); 1]), Error> {
     let transfer = body::parse(&read(body).await?)?;
     let id = new_id();
-    app.ledger.transfer(id, transfer).await?;
+    let id = match key {
+        Some(key) => once::make(&app.ledger, key, id, transfer).await?,
+        None => app.ledger.transfer(id, transfer).await.map(|()| id)?,
+    };
     Ok((StatusCode::OK, [(LOCATION, status::path(id))]))
 }
 

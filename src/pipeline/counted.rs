@@ -24,7 +24,9 @@ pub(super) fn ended(metrics: &LedgerMetrics, posting: &Posting, ended: &Result<(
 pub(super) fn told(metrics: &LedgerMetrics, posting: &Posting, told: &Result<(), TransferError>) {
     let outcome = match told {
         Ok(()) => TransferOutcome::Done,
-        Err(TransferError::OutOfRange { .. }) => TransferOutcome::Refused,
+        Err(TransferError::OutOfRange { .. } | TransferError::KeyTaken { .. }) => {
+            TransferOutcome::Refused
+        }
         Err(TransferError::Unreadable { .. } | TransferError::NotApplied { .. }) => {
             TransferOutcome::NotApplied
         }

@@ -43,6 +43,12 @@ pub enum TransferError {
         /// What is wrong with the ledger.
         reason: Arc<str>,
     },
+    /// It was not made, for its client has given the same name to another transfer.
+    #[error("its key is that of another transfer, {id}")]
+    KeyTaken {
+        /// The other one.
+        id: Uuid,
+    },
     /// It may have been made, or may yet be.
     #[error("it is not known whether transfer {id} was made")]
     Unknown {
@@ -146,6 +152,11 @@ impl Failed {
 }
 
 impl TransferError {
+    /// Whether the transfer was certainly not made, and never will be.
+    pub(super) fn is_certain(&self) -> bool {
+        !matches!(self, Self::Unknown { .. })
+    }
+
     /// What an error of the layers says of `posting`; `Ok` if it was made for all that.
     pub(super) fn from_stack(error: BoxError, posting: &Posting) -> Result<(), Self> {
         let id = posting.id;

@@ -1,6 +1,7 @@
 //! What becomes of a transfer: layers around the store, on one page.
 //!
 //! ```text
+//! Ledger::transfer_once ─► (claims a client's name for it) ─► Ledger::transfer
 //! Ledger::transfer ─► Quarantine ─► Timeout ─►
 //!     transaction:    Batch ─► Logged ─► Conclude ─► Retry ─► Timeout ─► Transaction ──► KvService
 //!     saga:           LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
@@ -12,6 +13,7 @@
 mod adjust;
 mod batch;
 mod cell;
+mod claims;
 mod conclude;
 mod counted;
 mod draft;
@@ -51,6 +53,7 @@ use tower::util::{BoxCloneSyncService, option_layer};
 use tower::{ServiceBuilder, ServiceExt};
 use uuid::Uuid;
 
+pub use claims::ClientKey;
 pub use error::TransferError;
 pub use patience::{Options, Patience};
 pub use record::Outcome;

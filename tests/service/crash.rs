@@ -94,6 +94,23 @@ async fn what_was_seen_of_a_ledger_that_was_put_back_is_not_taken_for_current() 
     assert_eq!(splitdim.balances().await.0["a"], 4);
 }
 
+#[tokio::test]
+async fn what_is_posted_again_under_its_key_after_a_crash_was_made_once() {
+    let mut splitdim = Splitdim::on_disk(&[]);
+    let body = r#"{"sender":"a","receiver":"b","amount":5}"#;
+    let transfer = with(post("/api/transfer", body), "idempotency-key", "k");
+    let mut places = Vec::new();
+    for _ in 0..3 {
+        let answer = splitdim.connect().await.call(&transfer).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        places.push(header(&answer, "location").expect("a place").to_owned());
+        splitdim.process.kill();
+        splitdim.restart();
+    }
+    assert!(places.iter().all(|place| *place == places[0]), "{places:?}");
+    assert_eq!(splitdim.balances().await.0["a"], 5);
+}
+
 /// Makes the files of `to` those of `from`.
 fn copy(from: &Path, to: &Path) {
     let files = |of| std::fs::read_dir(of).expect("a directory can be read");

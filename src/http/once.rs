@@ -1,0 +1,69 @@
+//! Transfers that their client has named, by the header `Idempotency-Key`
+//! (draft-ietf-httpapi-idempotency-key-header).
+
+use std::future::ready;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use uuid::Uuid;
+
+use super::error::Error;
+use crate::ledger::Transfer;
+use crate::pipeline::{ClientKey, Ledger};
+use crate::telemetry;
+use crate::web::Problem;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The name that a client has given to its transfer, if it has.
+#[derive(Debug)]
+pub(super) struct Once(pub(super) Option<ClientKey>);
+
+impl<S> FromRequestParts<S> for Once {
+    type Rejection = Problem;
+
+    fn from_request_parts(
+        parts: &mut Parts,
+        _: &S,
+    ) -> impl Future<Output = Result<Self, Problem>> + Send {
+        let key = key(&parts.headers).map(Self).ok_or_else(|| {
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "The header Idempotency-Key must come once, with 1 to 64 visible ASCII characters.",
+            )
+        });
+        ready(key)
+    }
+}
+
+/// The key that is in `headers`, if there is one; `None` if it cannot be one.
+fn key(headers: &HeaderMap) -> Option<Option<ClientKey>> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Some(None),
+        (Some(key), None) => {
+            let text = key.to_str().ok()?;
+            // A string of RFC 9651 has quotes; most clients send none.
+            let quoted = text
+                .strip_prefix('"')
+                .and_then(|text| text.strip_suffix('"'));
+            ClientKey::new(quoted.unwrap_or(text)).map(Some)
+        }
+        _ => None,
+    }
+}
+
+/// Makes `transfer` once under `key`; its id, then or now. On a task of its own: a client that hangs up must not
+/// leave its key claimed for what was not begun.
+pub(super) async fn make(
+    ledger: &Ledger,
+    key: ClientKey,
+    id: Uuid,
+    transfer: Transfer,
+) -> Result<Uuid, Error> {
+    let ledger = ledger.clone();
+    let making = telemetry::carried(async move { ledger.transfer_once(&key, id, transfer).await });
+    let made = tokio::spawn(making).await;
+    Ok(made.map_err(|_| Error::Internal("a transfer was lost"))??)
+}

@@ -1,0 +1,191 @@
+//! Transfers that are posted again and again under one key are made once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use resilient::detach::Tracker;
+use resilient::testing::network::{Fate, Happening, Network};
+use splitdim::kv::{KvError, KvRequest, KvService, spawn_embedded};
+use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::pipeline::{ClientKey, Ledger, Options, Status, TransferError};
+use splitdim::store::Memory;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::plain_store::plain_store;
+use super::replica::lost;
+
+#[tokio::test(start_paused = true)]
+async fn who_posts_the_same_at_the_same_time_makes_it_once() {
+    let (mixed, plain) = (own(), plain_store());
+    for replicas in [
+        vec![
+            saga(mixed.clone()),
+            transactional(mixed.clone()),
+            transactional(mixed),
+        ],
+        vec![saga(plain.clone()), saga(plain)],
+    ] {
+        let mut posts = JoinSet::new();
+        for post in 0..20 {
+            let ledger = replicas[post % replicas.len()].clone();
+            posts.spawn(async move { once(&ledger, "k", 5).await.unwrap() });
+        }
+        let ids = posts.join_all().await;
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        assert_eq!(balances(&replicas[0]).await, [5, -5]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_becomes_of_the_writes_it_is_made_once() {
+    for is_meant in [is_claim, is_no_claim] {
+        for fate in [Fate::Lost, Fate::Unanswered, Fate::Doubled, Fate::Late] {
+            for times in 1..=3 {
+                for way in [saga, transactional] {
+                    let store = own();
+                    let disturbed = AtomicUsize::new(0);
+                    let ledger = way(network(store, move |request| {
+                        let is_early = || disturbed.fetch_add(1, Ordering::SeqCst) < times;
+                        match is_meant(request) && is_early() {
+                            true => fate,
+                            false => Fate::Fine,
+                        }
+                    }));
+                    let mut tries = 0;
+                    let id = loop {
+                        tries += 1;
+                        match once(&ledger, "k", 5).await {
+                            Ok(id) => break id,
+                            Err(error) => assert!(tries < 9, "{fate:?}, {times}: {error}"),
+                        }
+                    };
+                    // What comes late has come.
+                    sleep(Duration::from_secs(60)).await;
+                    assert_eq!(once(&ledger, "k", 5).await.unwrap(), id);
+                    assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Done));
+                    assert_eq!(balances(&ledger).await, [5, -5], "{fate:?}, {times}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_free_again_when_its_transfer_was_not_made() {
+    for ledger in [saga(own()), transactional(own())] {
+        let most = transfer("a", "c", MAX_BALANCE);
+        ledger.transfer(Uuid::now_v7(), most).await.unwrap();
+        let full = once(&ledger, "k", 5).await;
+        assert!(
+            matches!(full, Err(TransferError::OutOfRange { .. })),
+            "{full:?}"
+        );
+        let back = transfer("c", "a", 10);
+        ledger.transfer(Uuid::now_v7(), back).await.unwrap();
+        let id = once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(once(&ledger, "k", 5).await.unwrap(), id);
+        let expected = [MAX_BALANCE - 5, -5, 10 - MAX_BALANCE];
+        assert_eq!(balances(&ledger).await, expected);
+        let other = once(&ledger, "k", 6).await;
+        assert!(
+            matches!(other, Err(TransferError::KeyTaken { id: taken }) if taken == id),
+            "{other:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_answered_in_time_and_the_key_stays_free() {
+    let is_away = Arc::new(AtomicBool::new(true));
+    let away = Arc::clone(&is_away);
+    let ledger = transactional(network(own(), move |_| match away.load(Ordering::SeqCst) {
+        true => Fate::Refused,
+        false => Fate::Fine,
+    }));
+    let begun = Instant::now();
+    let answer = once(&ledger, "k", 5).await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    is_away.store(false, Ordering::SeqCst);
+    once(&ledger, "k", 5).await.unwrap();
+    assert_eq!(balances(&ledger).await, [5, -5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
+    let store = own();
+    // Whoever claims the key crashes before anything else.
+    let crashing = transactional(network(store.clone(), |request| match request {
+        KvRequest::Transaction { .. } => Fate::Lost,
+        _ => Fate::Fine,
+    }));
+    let crashing = tokio::spawn(async move { once(&crashing, "k", 5).await });
+    sleep(Duration::from_millis(1)).await;
+    crashing.abort();
+    let ledger = transactional(store);
+    let begun = Instant::now();
+    let answer = once(&ledger, "k", 5).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    once(&ledger, "another", 5).await.unwrap();
+}
+
+fn is_claim(request: &KvRequest) -> bool {
+    matches!(request, KvRequest::Put { put, .. } if put.key.starts_with("!k/"))
+}
+
+fn is_no_claim(request: &KvRequest) -> bool {
+    let is_write = matches!(
+        request,
+        KvRequest::Put { .. } | KvRequest::Transaction { .. }
+    );
+    is_write && !is_claim(request)
+}
+
+async fn once(ledger: &Ledger, name: &str, amount: i64) -> Result<Uuid, TransferError> {
+    let key = ClientKey::new(name).unwrap();
+    let transfer = transfer("a", "b", amount);
+    ledger.transfer_once(&key, Uuid::now_v7(), transfer).await
+}
+
+fn transactional(store: KvService) -> Ledger {
+    Ledger::transactional(store, Options::default(), Tracker::new())
+}
+
+fn saga(store: KvService) -> Ledger {
+    Ledger::saga(store, Options::default(), Tracker::new())
+}
+
+fn own() -> KvService {
+    spawn_embedded(Memory::new()).0
+}
+
+/// `store` behind a network that does to each request what `fate` says.
+fn network(store: KvService, fate: impl Fn(&KvRequest) -> Fate + Send + 'static) -> KvService {
+    let script = move |request: &KvRequest| Happening {
+        late_by: Duration::from_secs(5),
+        ..Happening::new(fate(request))
+    };
+    let refused = |_: &KvRequest| KvError::Unavailable("refused".into());
+    KvService::new(Network::new(store, script, refused, lost))
+}
+
+fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
+    let name = |text| Name::new(text).unwrap();
+    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
+}
+
+async fn balances(ledger: &Ledger) -> Vec<i64> {
+    let snapshot = ledger.snapshot().await.unwrap();
+    let accounts = snapshot.accounts().iter();
+    accounts.map(|account| account.balance).collect()
+}
