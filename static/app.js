@@ -1,10 +1,11 @@
 // The page of SplitDim. It holds no truth of its own: it shows what the server says and sends what the user enters.
-// It sends nothing again automatically, because a transfer that is sent twice counts twice.
+// It sends nothing again by itself, for whoever recorded a payment should know what became of it.
 
 const POLL_MS = 5_000;
 const TIMEOUT_MS = 20_000;
-const OUTCOME_MS = 30_000;
+const OUTCOME_MS = 10_000;
 const OUTCOME_POLL_MS = 1_000;
+const SAME_MS = 5 * 60_000;
 
 const byId = (id) => document.getElementById(id);
 const fields = { sender: byId("sender"), receiver: byId("receiver"), amount: byId("amount") };
@@ -64,22 +65,24 @@ async function request(path, options = {}) {
   throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
 }
 
-/** What was sent last without a good answer, and the name that it has for the server. */
-let unanswered = null;
+/** The keys of transfers that were sent without a good answer, by what was sent. */
+const unanswered = new Map();
 
 /**
  * Records a transfer. Where the server does not know yet what becomes of it, this ends when that is known.
  *
  * A browser sends a request again by itself, a POST too, when a connection that it has used before ends without an
- * answer; and people press a button again. By its key the server knows that it is the same transfer.
+ * answer; and people press a button again. By its key the server knows that it is the same transfer. Some minutes
+ * later it is more likely another one.
  */
 async function record(transfer) {
   const body = JSON.stringify(transfer);
-  if (unanswered?.body !== body) unanswered = { body, key: randomKey() };
+  for (const [sent, { since }] of unanswered) if (Date.now() - since > SAME_MS) unanswered.delete(sent);
+  if (!unanswered.has(body)) unanswered.set(body, { key: randomKey(), since: Date.now() });
   try {
     const answer = await request("/api/transfer", {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": unanswered.key },
+      headers: { "Content-Type": "application/json", "Idempotency-Key": unanswered.get(body).key },
       body,
     });
     if (answer !== "") throw failed("Something else than the server has answered.");
@@ -88,7 +91,7 @@ async function record(transfer) {
     if (outcome === "undone") throw failed("It was not recorded; please try again.", { certain: true });
     if (outcome !== "done") throw failure;
   }
-  unanswered = null;
+  unanswered.delete(body);
 }
 
 // crypto.randomUUID is there by HTTPS only.
@@ -125,10 +128,14 @@ async function refresh() {
   if (thisRefresh !== newestRefresh) return;
   let trouble = "";
   if (accounts.status === "fulfilled") {
-    lastSeen = new Date();
-    showLedger(accounts.value, payments.value ?? null);
-    // A ledger that does not sum to zero has balances all the same.
-    if (payments.reason) trouble = payments.reason.message;
+    try {
+      showLedger(accounts.value, payments.value ?? null);
+      lastSeen = new Date();
+      // A ledger that does not sum to zero has balances all the same.
+      if (payments.reason) trouble = payments.reason.message;
+    } catch {
+      trouble = "Something else than the server has answered.";
+    }
   } else {
     const reason = accounts.reason.message.replace(/\.$/, "");
     trouble = lastSeen
@@ -215,7 +222,9 @@ async function change(section, action, ...success) {
   }
   const message = say(section, "alert", failure.message);
   if (!failure.certain) {
-    message.append(" This may or may not have been recorded: look at the balances before you try again.");
+    message.append(section.id === "start-over"
+      ? " This may or may not have happened: look at the balances."
+      : " This may or may not have been recorded. To record it again within five minutes is safe: it counts once.");
   }
   const field = section.id === "record" && Object.hasOwn(fields, failure.field) ? fields[failure.field] : null;
   field?.setAttribute("aria-invalid", "true");

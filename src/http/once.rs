@@ -6,11 +6,13 @@ use std::future::ready;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
+use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::ANSWER_WITHIN;
 use super::error::Error;
 use crate::ledger::Transfer;
-use crate::pipeline::{ClientKey, Ledger};
+use crate::pipeline::{ClientKey, Ledger, TransferError};
 use crate::telemetry;
 use crate::web::Problem;
 
@@ -64,6 +66,12 @@ pub(super) async fn make(
 ) -> Result<Uuid, Error> {
     let ledger = ledger.clone();
     let making = telemetry::carried(async move { ledger.transfer_once(&key, id, transfer).await });
-    let made = tokio::spawn(making).await;
-    Ok(made.map_err(|_| Error::Internal("a transfer was lost"))??)
+    let made = match timeout(ANSWER_WITHIN, tokio::spawn(making)).await {
+        Ok(made) => made.map_err(|_| Error::Internal("a transfer was lost"))?,
+        Err(late) => Err(TransferError::Unknown {
+            id,
+            cause: late.into(),
+        }),
+    };
+    Ok(made?)
 }

@@ -5,9 +5,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tower::BoxError;
 use uuid::Uuid;
 
-use super::{Ledger, Status, TransferError};
+use super::posting::Posting;
+use super::record::{self, Outcome};
+use super::{Ledger, TransferError, counted};
 use crate::kv::{Key, KvError, Put};
 use crate::ledger::Transfer;
+use crate::telemetry::Chain;
 
 /// What the keys of claims begin with.
 const PREFIX: &str = "!k/";
@@ -23,9 +26,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 ///
 /// Whoever makes the transfer claims the name first: it puts its id under it, where nothing is. Who finds
 /// a claim waits for what becomes of that transfer. Whose transfer is certainly not made gives the name
-/// back. So a name that is claimed for a transfer of which there is no trace was claimed by somebody who
-/// was about to begin it, or has crashed before: what became of it is not known then. A reset forgets all
-/// names.
+/// back. Where that does not come about (by a crash between claim and transfer, or a store that is away),
+/// a claim stays of whose transfer there is no trace: what became of it is not known then. A reset forgets
+/// all names, and a transfer that was named before it is not made after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientKey(Key);
 
@@ -96,47 +99,64 @@ impl Ledger {
     ) -> Result<Uuid, TransferError> {
         let until = Instant::now() + self.options.patience.answer_within;
         let own = Claim::new(id, &transfer);
-        // It was not made, and never will be: its claim is void.
-        let mut undone = None;
-        loop {
-            let error = match self.claim(key, &own, undone).await {
+        // What was seen last of another claim, and of which it is certain that nothing will come.
+        let (mut taken, mut undone) = (None, None);
+        let error = loop {
+            let cause: BoxError = match self.claim(key, &own, undone).await {
                 Ok(Standing::Own(version, epoch)) => {
-                    let made = timeout_at(until, self.transfer(id, transfer)).await;
-                    let made = made.unwrap_or_else(|late| {
-                        let cause = late.into();
-                        Err(TransferError::Unknown { id, cause })
-                    });
+                    let made = self.make_in(epoch, id, transfer, until).await;
                     if made.as_ref().is_err_and(TransferError::is_certain) {
                         self.give_back(key, version, epoch).await;
                     }
                     return made.map(|()| id);
                 }
-                Ok(Standing::Taken(claim)) if !claim.is_like(&own) => {
-                    return Err(TransferError::KeyTaken { id: claim.id });
-                }
                 Ok(Standing::Taken(claim)) => {
-                    let cause: BoxError = match self.status(claim.id).await {
-                        Ok(Some(Status::Done)) => return Ok(claim.id),
-                        Ok(Some(Status::Undone)) => {
+                    taken = Some(claim.id);
+                    match record::read(&self.kv, claim.id).await {
+                        Ok((Some(Outcome::Undone), _)) => {
                             undone = Some(claim.id);
                             continue;
                         }
-                        Ok(Some(Status::Open) | None) => "it is somebody else's to make".into(),
+                        Ok(_) if !claim.is_like(&own) => {
+                            break TransferError::KeyTaken { id: claim.id };
+                        }
+                        Ok((Some(Outcome::Done), _)) => return Ok(claim.id),
+                        Ok((None, _)) => "it is somebody else's to make".into(),
                         Err(error) => error.into(),
-                    };
-                    let id = claim.id;
-                    TransferError::Unknown { id, cause }
+                    }
                 }
-                // Nothing of it was begun.
-                Err(error) => TransferError::NotApplied {
-                    id,
-                    cause: error.into(),
-                },
+                Err(error) => error.into(),
             };
             if Instant::now() + LOOK_EVERY > until {
-                return Err(error);
+                // Nothing of `id` was begun; but somebody may have made the same under the same key.
+                let id = taken.unwrap_or(id);
+                break TransferError::Unknown { id, cause };
             }
             sleep(LOOK_EVERY).await;
+        };
+        tracing::warn!(error = %Chain(&error), "a transfer with a key was not made here");
+        let posting = Posting::new(id, transfer, Duration::ZERO);
+        let told = Err(error);
+        counted::told(&self.metrics, &posting, &told);
+        told.map(|()| id)
+    }
+
+    /// Makes `transfer`, in no other epoch than `epoch`; what can be said of it at `until`.
+    async fn make_in(
+        &self,
+        epoch: Option<u64>,
+        id: Uuid,
+        transfer: Transfer,
+        until: Instant,
+    ) -> Result<(), TransferError> {
+        let try_within = self.options.patience.try_within;
+        let posting = match epoch {
+            Some(epoch) => Posting::only_in(epoch, id, transfer, try_within),
+            None => Posting::new(id, transfer, try_within),
+        };
+        match timeout_at(until, self.make(&posting)).await {
+            Ok(made) => made,
+            Err(late) => TransferError::from_stack(late.into(), &posting),
         }
     }
 

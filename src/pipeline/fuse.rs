@@ -136,16 +136,18 @@ impl Fuse {
         *self.found() = None;
     }
 
-    /// Lifts the quarantine of every replica, if it is for what was `judged`: the ledger was proven whole.
-    pub(super) async fn lift(&self, judged: &Suspicion) -> Result<(), KvError> {
+    /// Lifts the quarantine of every replica, if it is for what was `judged`: the ledger was proven whole. Whether
+    /// it is lifted.
+    pub(super) async fn lift(&self, judged: &Suspicion) -> Result<bool, KvError> {
         let (stored, stamp) = self.kv.get(KEY.into()).await?;
-        if read(&stored).as_ref() == Some(judged) {
+        let is_judged = read(&stored).as_ref() == Some(judged);
+        if is_judged {
             self.write(&stored, "".into(), stamp.map(|stamp| stamp.epoch))
                 .await?;
         }
         *self.found() = None;
         self.follow().await;
-        Ok(())
+        Ok(is_judged)
     }
 
     async fn write(

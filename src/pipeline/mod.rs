@@ -135,6 +135,15 @@ pub enum Status {
     Undone,
 }
 
+impl From<Outcome> for Status {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Done,
+            Outcome::Undone => Self::Undone,
+        }
+    }
+}
+
 impl Ledger {
     /// A ledger whose transfers are made in transactions: those that wait for the one that is under
     /// way are made together in the next. `running` counts what is under way.
@@ -274,9 +283,13 @@ impl Ledger {
     /// [`TransferError`] says whether it is certain that it was not made.
     pub async fn transfer(&self, id: Uuid, transfer: Transfer) -> Result<(), TransferError> {
         let posting = Posting::new(id, transfer, self.options.patience.try_within);
+        self.make(&posting).await
+    }
+
+    async fn make(&self, posting: &Posting) -> Result<(), TransferError> {
         let answer = self.transfers.clone().oneshot(posting.clone()).await;
-        let told = answer.or_else(|error| TransferError::from_stack(error, &posting));
-        counted::told(&self.metrics, &posting, &told);
+        let told = answer.or_else(|error| TransferError::from_stack(error, posting));
+        counted::told(&self.metrics, posting, &told);
         told
     }
 
@@ -304,10 +317,7 @@ impl Ledger {
 
     async fn recorded(&self, id: Uuid) -> Result<Option<Status>, KvError> {
         let (outcome, _) = record::read(&self.kv, id).await?;
-        Ok(outcome.map(|outcome| match outcome {
-            Outcome::Done => Status::Done,
-            Outcome::Undone => Status::Undone,
-        }))
+        Ok(outcome.map(Status::from))
     }
 
     /// The accounts as of a moment after this was called.

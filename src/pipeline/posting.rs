@@ -26,6 +26,8 @@ pub(super) struct Posted {
     pub(super) since: Instant,
     /// The request that brought it, if it was one.
     pub(super) request: Option<Arc<Context>>,
+    /// The one epoch in which it may be made, if not in any.
+    only_in: Option<u64>,
     begun: Mutex<Option<Begun>>,
     /// A put that changes the receiver's balance was sent.
     debit_was_sent: AtomicBool,
@@ -54,6 +56,15 @@ impl Posting {
         Self(Arc::new(Posted::new(
             id, transfer, try_within, request, None,
         )))
+    }
+
+    /// The same in no other epoch than `epoch`: what else is known of it is gone with that.
+    pub(super) fn only_in(epoch: u64, id: Uuid, transfer: Transfer, try_within: Duration) -> Self {
+        let request = telemetry::current();
+        Self(Arc::new(Posted {
+            only_in: Some(epoch),
+            ..Posted::new(id, transfer, try_within, request, None)
+        }))
     }
 
     /// A transfer that was found in the outbox of its sender, in `epoch`.
@@ -95,6 +106,7 @@ impl Posted {
             try_until: since + try_within,
             since,
             request,
+            only_in: None,
             begun: begun.into(),
             debit_was_sent: false.into(),
             ended: OnceLock::new(),
@@ -105,8 +117,12 @@ impl Posted {
         }
     }
 
-    /// Asks for leave to send a write that is based on `epoch`: none if the transfer was given up.
+    /// Asks for leave to send a write that is based on `epoch`: none if the transfer was given up, or is of
+    /// another one.
     pub(super) fn may_send(&self, epoch: Option<u64>) -> bool {
+        if self.only_in.is_some() && self.only_in != epoch {
+            return false;
+        }
         let begun = *self.begun().get_or_insert(Begun::Sent { epoch });
         begun != Begun::GivenUp
     }

@@ -206,11 +206,11 @@ impl Sweeper {
         let lifted = match (found, known) {
             (Some(found), None) => {
                 self.fuse.blow(found).await;
-                Ok(())
+                Ok(true)
             }
             // Nothing new begins in quarantine: in the end nothing is open that can be finished.
             (None, Some(known)) if known.is_answered_by(snapshot) => self.fuse.lift(&known).await,
-            (_, None | Some(_)) => Ok(()),
+            (_, None | Some(_)) => Ok(false),
         };
         if let Err(error) = lifted {
             tracing::debug!(%error, "the quarantine could not be lifted yet");

@@ -214,12 +214,14 @@ impl Ledger {
 
     /// Lifts the quarantine if the ledger is whole.
     async fn lift_if_whole(&self) -> Result<Diagnosis, KvError> {
+        // Before the look that is to answer it.
+        let known = self.fuse.suspicion().await?;
         let mut diagnosis = self.diagnose().await?;
-        if let Some(known) = self.fuse.suspicion().await?
+        if let Some(known) = known
             && [0, known.sum.into()].contains(&diagnosis.sum)
             && diagnosis.open.is_empty()
+            && self.fuse.lift(&known).await?
         {
-            self.fuse.lift(&known).await?;
             diagnosis.quarantine = None;
         }
         Ok(diagnosis)

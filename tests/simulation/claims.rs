@@ -12,6 +12,7 @@ use splitdim::pipeline::{ClientKey, Ledger, Options, Status, TransferError};
 use splitdim::store::Memory;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
 use super::plain_store::plain_store;
@@ -99,6 +100,7 @@ async fn a_key_is_free_again_when_its_transfer_was_not_made() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_answered_in_time_and_the_key_stays_free() {
+    // Another may have made it under this key before.
     let is_away = Arc::new(AtomicBool::new(true));
     let away = Arc::clone(&is_away);
     let ledger = transactional(network(own(), move |_| match away.load(Ordering::SeqCst) {
@@ -108,13 +110,80 @@ async fn a_store_that_is_away_is_answered_in_time_and_the_key_stays_free() {
     let begun = Instant::now();
     let answer = once(&ledger, "k", 5).await;
     assert!(
-        matches!(answer, Err(TransferError::NotApplied { .. })),
+        matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
     );
     assert!(begun.elapsed() < Duration::from_secs(5));
     is_away.store(false, Ordering::SeqCst);
     once(&ledger, "k", 5).await.unwrap();
     assert_eq!(balances(&ledger).await, [5, -5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_another_and_loses_sight_of_it_does_not_say_that_it_was_not_made() {
+    let store = own();
+    let slow = KvService::new(service_fn({
+        let store = store.clone();
+        move |request| {
+            let mut store = store.clone();
+            async move {
+                if matches!(request, KvRequest::Transaction { .. }) {
+                    sleep(Duration::from_secs(3)).await;
+                }
+                store.ready().await?.call(request).await
+            }
+        }
+    }));
+    let mut options = Options::default();
+    options.patience.attempt_within = None;
+    let making = Ledger::transactional(slow, options, Tracker::new());
+    let making = tokio::spawn(async move { once(&making, "k", 5).await });
+    sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
+    let waiting = transactional(network(store, move |_| {
+        match begun.elapsed() < Duration::from_secs(1) {
+            true => Fate::Fine,
+            false => Fate::Refused,
+        }
+    }));
+    let waited = once(&waiting, "k", 5).await;
+    let made = making.await.unwrap().unwrap();
+    assert!(
+        matches!(waited, Err(TransferError::Unknown { id, .. }) if id == made),
+        "{waited:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_named_before_a_reset_is_not_made_after_it() {
+    for way in [saga, transactional] {
+        let store = own();
+        let was_reset = Arc::new(AtomicBool::new(false));
+        // The ledger is reset once the key is claimed.
+        let resetting = KvService::new(service_fn({
+            let store = store.clone();
+            move |request: KvRequest| {
+                let (mut store, was_reset) = (store.clone(), Arc::clone(&was_reset));
+                async move {
+                    let is_claim = is_claim(&request);
+                    let answer = store.ready().await?.call(request).await;
+                    if is_claim && !was_reset.swap(true, Ordering::SeqCst) {
+                        store.ready().await?.call(KvRequest::Reset).await?;
+                    }
+                    answer
+                }
+            }
+        }));
+        let ledger = way(resetting);
+        let answer = once(&ledger, "k", 5).await;
+        assert!(
+            matches!(answer, Err(TransferError::NotApplied { .. })),
+            "{answer:?}"
+        );
+        let id = once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(once(&ledger, "k", 5).await.unwrap(), id);
+        assert_eq!(balances(&ledger).await, [5, -5]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
