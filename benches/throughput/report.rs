@@ -37,7 +37,8 @@ pub(crate) fn table(rows: &[Row]) -> String {
             cells(&baseline, row.baseline_memory)
         ));
         lines.push(format!(
-            "| | splitdim | {} | {} |",
+            "| | {} | {} | {} |",
+            row.subject.program(),
             cells(&subject, row.subject_memory),
             with_range(row.pairs.iter().map(Pair::ratio).collect())
         ));

@@ -27,13 +27,15 @@ const MAX_PRELOADS: usize = 20;
 pub(crate) struct Row {
     /// The row's name.
     pub(crate) name: &'static str,
+    /// What was measured.
+    pub(crate) subject: Subject,
     /// Its pairs, at least one.
     pub(crate) pairs: Vec<Pair>,
     /// How many pairs were thrown away because too much was stolen.
     pub(crate) repeats: usize,
     /// The bare server's memory after the last pair.
     pub(crate) baseline_memory: Memory,
-    /// Splitdim's memory after the last pair.
+    /// The subject's memory after the last pair.
     pub(crate) subject_memory: Memory,
     /// The size of the body that was read, 0 for transfers.
     pub(crate) body_size: usize,
@@ -97,6 +99,7 @@ pub(crate) fn measure(scenario: &Scenario, settings: &Settings) -> Outcome<Row> 
     subject.stop()?;
     Ok(Row {
         name,
+        subject: scenario.subject,
         pairs,
         repeats,
         baseline_memory,

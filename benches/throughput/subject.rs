@@ -32,6 +32,14 @@ pub(crate) enum Storage {
 pub(crate) const DATA_PARENT: &str = env!("CARGO_TARGET_TMPDIR");
 
 impl Subject {
+    /// The program that is asked.
+    pub(crate) fn program(self) -> &'static str {
+        match self {
+            Self::Splitdim(_) | Self::SplitdimOnKvstore(_) => "splitdim",
+            Self::Kvstore(_) => "kvstore",
+        }
+    }
+
     /// Whether it has a ledger whose balances can be looked at.
     pub(crate) fn has_ledger(self) -> bool {
         !matches!(self, Self::Kvstore(_))
