@@ -11,7 +11,7 @@ use splitdim::metrics::Metrics;
 use splitdim::pipeline::{Ledger, Options};
 use splitdim::process::{self, Failure};
 use splitdim::serve::EventLoops;
-use splitdim::store::{self, Disk, Memory};
+use splitdim::store::{Disk, Memory};
 use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
 use tower::ServiceExt;
@@ -36,7 +36,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         .then(|| Metrics::new("splitdim"));
     if let (Task::Diagnose | Task::Repair(_), Mode::Local { data }) = (&settings.task, &settings.mode)
         // Opening would make an empty one, which is whole.
-        && !data.join(store::FILE_NAME).exists()
+        && !Disk::is_in(data)
     {
         let place = data.display();
         return Err(format!("there is no ledger in {place}; check --mode and --data").into());

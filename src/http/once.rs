@@ -1,19 +1,15 @@
 //! Transfers that their client has named, by the header `Idempotency-Key`
 //! (draft-ietf-httpapi-idempotency-key-header).
 
-use std::future::ready;
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::ANSWER_WITHIN;
 use super::error::Error;
+use super::to_its_end::to_its_end;
 use crate::ledger::Transfer;
 use crate::pipeline::{ClientKey, Ledger, TransferError};
-use crate::telemetry;
 use crate::web::Problem;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -22,20 +18,16 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 #[derive(Debug)]
 pub(super) struct Once(pub(super) Option<ClientKey>);
 
-impl<S> FromRequestParts<S> for Once {
+impl<S: Sync> FromRequestParts<S> for Once {
     type Rejection = Problem;
 
-    fn from_request_parts(
-        parts: &mut Parts,
-        _: &S,
-    ) -> impl Future<Output = Result<Self, Problem>> + Send {
-        let key = key(&parts.headers).map(Self).ok_or_else(|| {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        key(&parts.headers).map(Self).ok_or_else(|| {
             Problem::new(
                 StatusCode::BAD_REQUEST,
                 "The header Idempotency-Key must come once, with 1 to 64 visible ASCII characters.",
             )
-        });
-        ready(key)
+        })
     }
 }
 
@@ -65,13 +57,7 @@ pub(super) async fn make(
     transfer: Transfer,
 ) -> Result<Uuid, Error> {
     let ledger = ledger.clone();
-    let making = telemetry::carried(async move { ledger.transfer_once(&key, id, transfer).await });
-    let made = match timeout(ANSWER_WITHIN, tokio::spawn(making)).await {
-        Ok(made) => made.map_err(|_| Error::Internal("a transfer was lost"))?,
-        Err(late) => Err(TransferError::Unknown {
-            id,
-            cause: late.into(),
-        }),
-    };
-    Ok(made?)
+    let making = async move { ledger.transfer_once(&key, id, transfer).await };
+    let late = |cause| TransferError::Unknown { id, cause };
+    Ok(to_its_end(making, late).await??)
 }

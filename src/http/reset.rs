@@ -4,12 +4,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::error::Error;
+use super::to_its_end::to_its_end;
 use super::{ANSWER_WITHIN, App};
 use crate::kv::KvError;
-use crate::telemetry::{self, Chain};
+use crate::telemetry::Chain;
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
 /// old clients.
@@ -23,7 +24,7 @@ pub(super) async fn reset(
     }
     // Not to be cut in half by a client that hangs up, nor counted as failed when it only was slow.
     let ledger = app.ledger.clone();
-    let reset = telemetry::carried(async move {
+    let reset = async move {
         let begun = Instant::now();
         let result = ledger.reset().await;
         if begun.elapsed() > ANSWER_WITHIN {
@@ -34,11 +35,8 @@ pub(super) async fn reset(
             );
         }
         result
-    });
-    timeout(ANSWER_WITHIN, tokio::spawn(reset))
-        .await
-        .unwrap_or_else(|late| Ok(Err(KvError::Unknown(late.into()))))
-        .map_err(|_| Error::Internal("a reset was lost"))?
-        .map_err(Error::Reset)?;
+    };
+    let reset = to_its_end(reset, KvError::Unknown).await?;
+    reset.map_err(Error::Reset)?;
     Ok(StatusCode::OK.into_response())
 }

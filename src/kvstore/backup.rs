@@ -62,7 +62,7 @@ async fn export_running(address: &str) -> Result<(), Failure> {
 
 fn export_directory(data: &Path) -> Result<(), Failure> {
     // Opening would make an empty store where there is none.
-    if !data.join(store::FILE_NAME).exists() {
+    if !Disk::is_in(data) {
         return Err(format!("there is no store in {}; check --data", data.display()).into());
     }
     let disk = Disk::open(data)?;

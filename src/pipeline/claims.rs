@@ -69,13 +69,9 @@ impl Claim {
         }
     }
 
-    /// Whether it is for such a transfer as `other`.
-    fn is_like(&self, other: &Self) -> bool {
-        *self
-            == Self {
-                id: self.id,
-                ..other.clone()
-            }
+    /// Whether it is for such a transfer.
+    fn is_for(&self, transfer: &Transfer) -> bool {
+        *self == Self::new(self.id, transfer)
     }
 
     fn put(&self, key: &ClientKey, version: u64) -> Put {
@@ -117,7 +113,7 @@ impl Ledger {
                             undone = Some(claim.id);
                             continue;
                         }
-                        Ok(_) if !claim.is_like(&own) => {
+                        Ok(_) if !claim.is_for(&transfer) => {
                             break TransferError::KeyTaken { id: claim.id };
                         }
                         Ok((Some(Outcome::Done), _)) => return Ok(claim.id),
@@ -149,11 +145,7 @@ impl Ledger {
         transfer: Transfer,
         until: Instant,
     ) -> Result<(), TransferError> {
-        let try_within = self.options.patience.try_within;
-        let posting = match epoch {
-            Some(epoch) => Posting::only_in(epoch, id, transfer, try_within),
-            None => Posting::new(id, transfer, try_within),
-        };
+        let posting = Posting::only_in(epoch, id, transfer, self.options.patience.try_within);
         match timeout_at(until, self.make(&posting)).await {
             Ok(made) => made,
             Err(late) => TransferError::from_stack(late.into(), &posting),

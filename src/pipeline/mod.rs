@@ -135,15 +135,6 @@ pub enum Status {
     Undone,
 }
 
-impl From<Outcome> for Status {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Done => Self::Done,
-            Outcome::Undone => Self::Undone,
-        }
-    }
-}
-
 impl Ledger {
     /// A ledger whose transfers are made in transactions: those that wait for the one that is under
     /// way are made together in the next. `running` counts what is under way.
@@ -317,7 +308,10 @@ impl Ledger {
 
     async fn recorded(&self, id: Uuid) -> Result<Option<Status>, KvError> {
         let (outcome, _) = record::read(&self.kv, id).await?;
-        Ok(outcome.map(Status::from))
+        Ok(outcome.map(|outcome| match outcome {
+            Outcome::Done => Status::Done,
+            Outcome::Undone => Status::Undone,
+        }))
     }
 
     /// The accounts as of a moment after this was called.

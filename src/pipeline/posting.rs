@@ -52,17 +52,19 @@ enum Begun {
 impl Posting {
     /// A transfer that was posted just now; no attempt at it begins later than `try_within`.
     pub(super) fn new(id: Uuid, transfer: Transfer, try_within: Duration) -> Self {
-        let request = telemetry::current();
-        Self(Arc::new(Posted::new(
-            id, transfer, try_within, request, None,
-        )))
+        Self::only_in(None, id, transfer, try_within)
     }
 
-    /// The same in no other epoch than `epoch`: what else is known of it is gone with that.
-    pub(super) fn only_in(epoch: u64, id: Uuid, transfer: Transfer, try_within: Duration) -> Self {
+    /// The same, in no other epoch than `epoch`, if there is one: what else is known of it is gone with that.
+    pub(super) fn only_in(
+        epoch: Option<u64>,
+        id: Uuid,
+        transfer: Transfer,
+        try_within: Duration,
+    ) -> Self {
         let request = telemetry::current();
         Self(Arc::new(Posted {
-            only_in: Some(epoch),
+            only_in: epoch,
             ..Posted::new(id, transfer, try_within, request, None)
         }))
     }

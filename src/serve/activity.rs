@@ -122,7 +122,7 @@ impl Activities {
 
     fn cut_unused_for(&self, timeout: Duration) {
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-        let now = milliseconds(self.used_now(false));
+        let now = self.now();
         let is_idle = |last_use| now.saturating_sub(milliseconds(last_use)) >= timeout;
         let idle: Vec<_> = self.lock().uncut().filter(|one| is_idle(one.0)).collect();
         // Whoever is woken may want the lock.
@@ -134,7 +134,7 @@ impl Activities {
     /// Cuts the connection that was of no use for the longest time; one on which somebody waits for an
     /// answer, or has just come, only if there are no others.
     pub(super) fn cut_longest_idle(&self) {
-        let now = milliseconds(self.used_now(false));
+        let now = self.now();
         let is_idle = |last_use| {
             let pause = now.saturating_sub(milliseconds(last_use));
             !is_asked(last_use) && pause >= NEW_FOR.as_millis() as u64
@@ -148,10 +148,14 @@ impl Activities {
         }
     }
 
+    /// In milliseconds since `begun`.
+    fn now(&self) -> u64 {
+        // Those of 292 million years, below.
+        self.begun.elapsed().as_millis() as u64
+    }
+
     fn used_now(&self, is_asked: bool) -> Use {
-        // Milliseconds of 292 million years.
-        let now = self.begun.elapsed().as_millis() as u64;
-        now << 1 | u64::from(is_asked)
+        self.now() << 1 | u64::from(is_asked)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

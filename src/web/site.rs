@@ -1,5 +1,3 @@
-use std::future::{Ready, ready};
-
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -20,20 +18,16 @@ pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
 #[derive(Clone, Copy, Debug)]
 pub struct OwnSite;
 
-impl<S> FromRequestParts<S> for OwnSite {
+impl<S: Sync> FromRequestParts<S> for OwnSite {
     type Rejection = Problem;
 
-    fn from_request_parts(
-        parts: &mut Parts,
-        _: &S,
-    ) -> impl Future<Output = Result<Self, Problem>> + Send {
-        let own: Ready<_> = ready(match is_of_another_site(&parts.headers) {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        match is_of_another_site(&parts.headers) {
             false => Ok(Self),
             true => Err(Problem::new(
                 StatusCode::FORBIDDEN,
                 "A transfer must not come from another site's page.",
             )),
-        });
-        own
+        }
     }
 }

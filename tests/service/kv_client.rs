@@ -168,13 +168,13 @@ async fn no_answer_in_time_leaves_writes_in_doubt() {
 
 #[tokio::test]
 async fn a_refusal_counts_even_if_what_it_says_is_cut_off() {
-    let kv = client(answering(REFUSAL, true).await);
+    let kv = client(refusing(true).await);
     assert_eq!(class(&kv.put(put("k", "1", 0), None).await), "conflict");
 }
 
 #[tokio::test]
 async fn a_refusal_that_stalls_ends_in_time() {
-    let kv = client(answering(REFUSAL, false).await);
+    let kv = client(refusing(false).await);
     let begun = Instant::now();
     assert_eq!(class(&kv.put(put("k", "1", 0), None).await), "unknown");
     assert!(begun.elapsed() >= KvClient::TIMEOUT);
@@ -504,15 +504,18 @@ async fn serve_routes(routes: Router) -> SocketAddr {
     address
 }
 
-/// Answers the first request by `answer`; then the connection is closed, or kept and used no more.
-async fn answering(answer: &'static str, is_closed: bool) -> SocketAddr {
+/// Answers the first request by [`REFUSAL`]; then the connection is closed, or kept and used no more.
+async fn refusing(is_closed: bool) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.expect("somebody comes");
         let mut request = [0; 1024];
         let read = stream.read(&mut request).await.expect("a request");
         assert!(read > 0);
-        stream.write_all(answer.as_bytes()).await.expect("a client");
+        stream
+            .write_all(REFUSAL.as_bytes())
+            .await
+            .expect("a client");
         if !is_closed {
             pending::<()>().await;
         }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
-use splitdim::kv::{Conflict, KvError, KvRequest, KvResponse, KvService, spawn_embedded};
-use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::kv::{Conflict, KvError, KvRequest, KvResponse, KvService};
+use splitdim::ledger::{MAX_BALANCE, Transfer};
 use splitdim::pipeline::{Ledger, Options, TransferError};
-use splitdim::store::Memory;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
+
+use super::ledgers::{balances, own, transfer};
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_share_a_write_and_a_replica_alone_reads_nothing_again() {
@@ -261,10 +262,6 @@ pub(crate) fn taciturn_store() -> KvService {
     }))
 }
 
-fn own() -> KvService {
-    spawn_embedded(Memory::new()).0
-}
-
 /// `store`, which is asked only if `ask` has nothing against it.
 fn before(
     store: KvService,
@@ -292,11 +289,6 @@ fn pairs(count: usize) -> Vec<Transfer> {
     (0..count).map(pair).collect()
 }
 
-fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
-    let name = |text| Name::new(text).unwrap();
-    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
-}
-
 /// Makes `transfers` at the same time.
 async fn all(ledger: &Ledger, transfers: Vec<Transfer>) -> Vec<Result<(), TransferError>> {
     let making: Vec<_> = transfers
@@ -316,10 +308,4 @@ async fn all(ledger: &Ledger, transfers: Vec<Transfer>) -> Vec<Result<(), Transf
 async fn made(ledger: &Ledger, transfers: Vec<Transfer>) -> usize {
     let answers = all(ledger, transfers).await;
     answers.iter().filter(|answer| answer.is_ok()).count()
-}
-
-async fn balances(ledger: &Ledger) -> Vec<i64> {
-    let snapshot = ledger.snapshot().await.unwrap();
-    let accounts = snapshot.accounts().iter();
-    accounts.map(|account| account.balance).collect()
 }

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use splitdim::kv::{KvError, KvRequest, KvService, spawn_embedded};
-use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::kv::{KvError, KvRequest, KvService};
+use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{ClientKey, Ledger, Options, Status, TransferError};
-use splitdim::store::Memory;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
+use super::ledgers::{balances, own, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
@@ -107,13 +107,7 @@ async fn a_store_that_is_away_is_answered_in_time_and_the_key_stays_free() {
         true => Fate::Refused,
         false => Fate::Fine,
     }));
-    let begun = Instant::now();
-    let answer = once(&ledger, "k", 5).await;
-    assert!(
-        matches!(answer, Err(TransferError::Unknown { .. })),
-        "{answer:?}"
-    );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_not_known_in_time(&ledger).await;
     is_away.store(false, Ordering::SeqCst);
     once(&ledger, "k", 5).await.unwrap();
     assert_eq!(balances(&ledger).await, [5, -5]);
@@ -198,13 +192,7 @@ async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
     sleep(Duration::from_millis(1)).await;
     crashing.abort();
     let ledger = transactional(store);
-    let begun = Instant::now();
-    let answer = once(&ledger, "k", 5).await;
-    assert!(
-        matches!(answer, Err(TransferError::Unknown { .. })),
-        "{answer:?}"
-    );
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_not_known_in_time(&ledger).await;
     once(&ledger, "another", 5).await.unwrap();
 }
 
@@ -218,6 +206,16 @@ fn is_no_claim(request: &KvRequest) -> bool {
         KvRequest::Put { .. } | KvRequest::Transaction { .. }
     );
     is_write && !is_claim(request)
+}
+
+async fn assert_not_known_in_time(ledger: &Ledger) {
+    let begun = Instant::now();
+    let answer = once(ledger, "k", 5).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unknown { .. })),
+        "{answer:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 async fn once(ledger: &Ledger, name: &str, amount: i64) -> Result<Uuid, TransferError> {
@@ -234,10 +232,6 @@ fn saga(store: KvService) -> Ledger {
     Ledger::saga(store, Options::default(), Tracker::new())
 }
 
-fn own() -> KvService {
-    spawn_embedded(Memory::new()).0
-}
-
 /// `store` behind a network that does to each request what `fate` says.
 fn network(store: KvService, fate: impl Fn(&KvRequest) -> Fate + Send + 'static) -> KvService {
     let script = move |request: &KvRequest| Happening {
@@ -246,15 +240,4 @@ fn network(store: KvService, fate: impl Fn(&KvRequest) -> Fate + Send + 'static)
     };
     let refused = |_: &KvRequest| KvError::Unavailable("refused".into());
     KvService::new(Network::new(store, script, refused, lost))
-}
-
-fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
-    let name = |text| Name::new(text).unwrap();
-    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
-}
-
-async fn balances(ledger: &Ledger) -> Vec<i64> {
-    let snapshot = ledger.snapshot().await.unwrap();
-    let accounts = snapshot.accounts().iter();
-    accounts.map(|account| account.balance).collect()
 }

@@ -8,6 +8,7 @@ mod batches;
 mod claims;
 mod exactness;
 mod late_looks;
+mod ledgers;
 mod lost_answers;
 mod mutants;
 mod outcomes;

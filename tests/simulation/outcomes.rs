@@ -11,11 +11,12 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
+use super::ledgers::transfer;
 use super::plain_store::plain_store;
 use super::replica::lost;
 
 use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
-use splitdim::ledger::{Amount, MAX_BALANCE, Name, Transfer};
+use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{Ledger, Options, Status, TransferError};
 use splitdim::store::Memory;
 
@@ -334,9 +335,4 @@ async fn balances(ledger: &Ledger) -> Vec<(String, i64)> {
         .iter()
         .map(|account| (account.holder.to_string(), account.balance))
         .collect()
-}
-
-fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {
-    let name = |text| Name::new(text).unwrap();
-    Transfer::new(name(sender), name(receiver), Amount::new(amount).unwrap()).unwrap()
 }

@@ -28,6 +28,12 @@ use crate::store::{Newest, OpenError, Stamp, epoch};
 const LOCK_NAME: &str = "store.lock";
 
 impl Disk {
+    /// Whether there is a store in `directory`. To open it would make one.
+    #[must_use]
+    pub fn is_in(directory: &Path) -> bool {
+        directory.join(FILE_NAME).exists()
+    }
+
     /// Opens the store in `directory`, or makes an empty one where there is none.
     ///
     /// After a crash it is at the last commit. The checksum of every page is verified before
