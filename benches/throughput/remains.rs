@@ -28,7 +28,7 @@ impl Remains {
         let entries = Runtime::new()?.block_on(async {
             let (store, _writing) = spawn_embedded(Disk::open(data)?);
             match Kv::new(store).list(Range::default(), None).await? {
-                Listed::Entries(entries, _) => Outcome::Ok(entries),
+                Listed::Entries(entries, _) => Outcome::Ok(entries.all().await?),
                 Listed::Unchanged => {
                     Err("it lists nothing, though it does not know what we know".into())
                 }

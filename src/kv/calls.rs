@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use tower::{Service, ServiceExt};
 
-use super::{Entry, Key, KvError, KvRequest, KvResponse, KvService, Put, Range, Stamp, Versioned};
+use super::{
+    Entries, Key, KvError, KvRequest, KvResponse, KvService, Put, Range, Stamp, Versioned,
+};
 
 /// A [`KvService`] with a method for each request. Clones call the same store.
 #[derive(Clone, Debug)]
@@ -12,10 +14,10 @@ pub struct Kv {
 }
 
 /// What [`Kv::list`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Listed {
     /// The entries, and when they were read.
-    Entries(Vec<Entry>, Option<Stamp>),
+    Entries(Entries, Option<Stamp>),
     /// Nothing was written since the stamp that the call named.
     Unchanged,
 }

@@ -4,9 +4,10 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::{self, JoinHandle};
 use tower::{ServiceExt, service_fn};
 
-use super::{Conflict, KvError, KvRequest, KvResponse, KvService, Range, Stamp};
+use super::walk::{self, unreadable};
+use super::{Conflict, KvError, KvRequest, KvResponse, KvService};
 use crate::metrics::{CommitMetrics, Conflicts};
-use crate::store::{Backend, Fault, Refusal, Snapshot, Store, Write, WriteError, Writer};
+use crate::store::{Backend, Fault, Refusal, Store, Write, WriteError, Writer};
 
 /// The store of this process as a service.
 #[must_use]
@@ -74,7 +75,7 @@ async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvRes
                 stamp: Some(stamp),
             })
         }
-        KvRequest::List { range, unless } => list(store.snapshot(), range, unless).await,
+        KvRequest::List { range, unless } => walk::list(store.snapshot(), range, unless).await,
         KvRequest::Put { put, epoch } => {
             write(
                 &store,
@@ -88,23 +89,6 @@ async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvRes
         KvRequest::Transaction { puts, epoch } => write(&store, Write::Puts { puts, epoch }).await,
         KvRequest::Reset => write(&store, Write::Reset).await,
     }
-}
-
-/// Lists on a thread for blocking work: it may be long, and may read from disk.
-async fn list<S: Snapshot>(
-    snapshot: S,
-    range: Range,
-    unless: Option<Stamp>,
-) -> Result<KvResponse, KvError> {
-    let stamp = Some(snapshot.stamp());
-    if unless == stamp {
-        return Ok(KvResponse::Unchanged);
-    }
-    let listed = task::spawn_blocking(move || snapshot.list(&range)).await;
-    let entries = listed
-        .map_err(|lost| KvError::Unavailable(lost.into()))?
-        .map_err(unreadable)?;
-    Ok(KvResponse::List { entries, stamp })
 }
 
 async fn write<B: Backend>(store: &Store<B>, write: Write) -> Result<KvResponse, KvError> {
@@ -125,8 +109,4 @@ fn refused(refusal: Refusal) -> KvError {
         }
         Refusal::CopyFailed => KvError::Unavailable(refusal.into()),
     }
-}
-
-fn unreadable(fault: Fault) -> KvError {
-    KvError::Unavailable(fault.into())
 }

@@ -6,7 +6,9 @@
 mod calls;
 mod client;
 mod embedded;
+mod entries;
 mod error;
+mod walk;
 pub mod wire;
 
 use tower::util::BoxCloneSyncService;
@@ -15,6 +17,7 @@ pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
 pub use client::KvClient;
 pub use embedded::{Observed, Writing, embedded, spawn_embedded, spawn_observed};
+pub use entries::Entries;
 pub use error::{Conflict, KvError};
 
 /// A store as a service. It is always ready, and has no policy of its own: no retry, no timeout.
@@ -55,7 +58,7 @@ pub enum KvRequest {
 }
 
 /// What a store answers. Stamps are `None` where the store has none.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum KvResponse {
     /// To [`KvRequest::Get`].
     Value {
@@ -67,7 +70,7 @@ pub enum KvResponse {
     /// To [`KvRequest::List`].
     List {
         /// The entries, sorted by key.
-        entries: Vec<Entry>,
+        entries: Entries,
         /// When they were read.
         stamp: Option<Stamp>,
     },

@@ -41,21 +41,22 @@ pub async fn run(command: Command) -> Result<(), Failure> {
 }
 
 async fn export_running(address: &str) -> Result<(), Failure> {
+    let unreadable = |error| format!("cannot read {address}: {}", Chain(&error));
     let client = KvClient::new(address, EXPORT_WITHIN)?;
     let listed = Kv::new(KvService::new(client))
         .list(Range::default(), None)
         .await;
-    let Listed::Entries(entries, stamp) =
-        listed.map_err(|error| format!("cannot read {address}: {}", Chain(&error)))?
-    else {
+    let Listed::Entries(mut entries, stamp) = listed.map_err(unreadable)? else {
         return Err("the server claims that nothing has changed since nothing".into());
     };
     let mut writer = DumpWriter::new(
         BufWriter::new(io::stdout().lock()),
         stamp.unwrap_or_default(),
     )?;
-    for entry in &entries {
-        writer.entry(entry)?;
+    while let Some(page) = entries.next_page().await {
+        for entry in &page.map_err(unreadable)? {
+            writer.entry(entry)?;
+        }
     }
     say(&format!("exported {} entries", writer.finish()?))
 }

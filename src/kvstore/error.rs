@@ -20,7 +20,6 @@ pub(super) enum Error {
     Invalid(Cow<'static, str>),
     BodyTooLarge(usize),
     Store(KvError),
-    Internal(&'static str),
 }
 
 impl From<KvError> for Error {
@@ -77,13 +76,6 @@ fn problem(error: Error) -> Problem {
             Problem::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "It is not known whether the write was made.",
-            )
-        }
-        Error::Internal(message) => {
-            tracing::error!(mistake = message, "internal error");
-            Problem::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "The server made a mistake; it was logged.",
             )
         }
     }

@@ -117,6 +117,11 @@ impl Adjust {
             parties.sender.forget();
             return Err(full(&parties.sender));
         }
+        if posting.is_past(sender.epoch) {
+            // It was seen before a reset of which the claim of the transfer's name knows.
+            parties.forget();
+            return Err(KvError::Conflict(Conflict::somewhere()).into());
+        }
         let is_first = !posting.was_sent();
         if !posting.may_send(sender.epoch) {
             return Ok(Standing::Never);
@@ -174,11 +179,8 @@ impl Adjust {
         same_ledger(step, &sender, &parties.sender)?;
         if !sends(&sender.cell) {
             // Somebody has finished it.
-            return match record::read(&self.kv, posting.id).await?.0 {
-                Some(Outcome::Done) => Ok(Standing::Made),
-                Some(Outcome::Undone) => Ok(Standing::Never),
-                None => Err(Cause::Contradiction),
-            };
+            let recorded = record::read(&self.kv, posting.id).await?;
+            return recorded.map(Standing::from).ok_or(Cause::Contradiction);
         }
         if receiver.cell.inbox.len() >= cell::INBOX {
             parties.receiver.forget();
@@ -208,7 +210,7 @@ impl Adjust {
         match self.kv.put(create, posting.epoch()).await {
             Ok(_) => Ok(Standing::Made),
             Err(KvError::Conflict(Conflict::Version { .. })) => {
-                match record::read(&self.kv, posting.id).await?.0 {
+                match record::read(&self.kv, posting.id).await? {
                     Some(recorded) if recorded == outcome => Ok(Standing::Made),
                     Some(_) => Err(Cause::Contradiction),
                     None => Err(KvError::Conflict(Conflict::somewhere()).into()),
@@ -289,11 +291,8 @@ impl Adjust {
         if !step.posting.was_sent() || !self.rules.record_tells {
             return Ok(None);
         }
-        let (outcome, _) = record::read(&self.kv, step.posting.id).await?;
-        Ok(outcome.map(|outcome| match outcome {
-            Outcome::Done => Standing::Made,
-            Outcome::Undone => Standing::Never,
-        }))
+        let recorded = record::read(&self.kv, step.posting.id).await?;
+        Ok(recorded.map(Standing::from))
     }
 }
 
@@ -309,6 +308,15 @@ impl Service<Step> for Adjust {
     fn call(&mut self, step: Step) -> Self::Future {
         let this = self.clone();
         Box::pin(async move { this.attempt(&step).await })
+    }
+}
+
+impl From<Outcome> for Standing {
+    fn from(recorded: Outcome) -> Self {
+        match recorded {
+            Outcome::Done => Self::Made,
+            Outcome::Undone => Self::Never,
+        }
     }
 }
 

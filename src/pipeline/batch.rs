@@ -57,6 +57,13 @@ impl Batch {
         self.progress.may_land.load(Ordering::SeqCst)
     }
 
+    /// Whether what was sent of it is of an epoch that is over in `epoch`: it cannot land any more.
+    pub(super) fn was_sent_before(&self, epoch: Option<u64>) -> bool {
+        // A write that names no epoch lands in any.
+        let is_over = |posting: &Posting| posting.epoch().is_some_and(|sent| Some(sent) < epoch);
+        self.may_land() && self.postings.iter().all(is_over)
+    }
+
     /// Notes that a write is sent.
     pub(super) fn sends(&self) {
         self.progress.may_land.store(true, Ordering::SeqCst);

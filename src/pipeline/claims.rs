@@ -109,15 +109,15 @@ impl Ledger {
                 Ok(Standing::Taken(claim)) => {
                     taken = Some(claim.id);
                     match record::read(&self.kv, claim.id).await {
-                        Ok((Some(Outcome::Undone), _)) => {
+                        Ok(Some(Outcome::Undone)) => {
                             undone = Some(claim.id);
                             continue;
                         }
                         Ok(_) if !claim.is_for(&transfer) => {
                             break TransferError::KeyTaken { id: claim.id };
                         }
-                        Ok((Some(Outcome::Done), _)) => return Ok(claim.id),
-                        Ok((None, _)) => "it is somebody else's to make".into(),
+                        Ok(Some(Outcome::Done)) => return Ok(claim.id),
+                        Ok(None) => "it is somebody else's to make".into(),
                         Err(error) => error.into(),
                     }
                 }

@@ -51,6 +51,8 @@ enum Standing {
         /// The places of the second part, in their order.
         later: Vec<usize>,
     },
+    /// The ledger was reset since it was sent: that cannot land any more, but it may have been made before.
+    Forgotten,
     /// It may have been made, or may yet be.
     Doubtful,
 }
@@ -125,6 +127,14 @@ where
                             cause.map_or_else(|| Cause::Parted.into(), |(_, cause)| cause),
                         ));
                     }
+                    (Standing::Forgotten, None) => {
+                        posting.meets_reset();
+                        others.push(at);
+                    }
+                    // In the ledger as it is, it will not be; what was before, nobody can tell.
+                    (_, Some(_)) if posting.may_be_forgotten() => {
+                        ended[at] = Err(Failed::in_doubt(Cause::Reset));
+                    }
                     (_, Some((_, cause))) => {
                         posting.end(Outcome::Undone);
                         ended[at] = Err(Failed::certain(cause));
@@ -138,7 +148,7 @@ where
         let doubtful: HashSet<Uuid> = postings
             .iter()
             .zip(&ended)
-            .filter(|(_, ended)| matches!(ended, Err(Failed { doubt: true, .. })))
+            .filter(|(_, ended)| ended.as_ref().is_err_and(Failed::may_be_open))
             .map(|(posting, _)| posting.id)
             .collect();
         in_hand.finish_but(|posting| doubtful.contains(&posting.id));
@@ -154,6 +164,9 @@ where
         let Err(cause) = made else {
             return (Standing::Made, Vec::new());
         };
+        if matches!(cause, Cause::Reset) {
+            return (Standing::Forgotten, Vec::new());
+        }
         let is_refused = matches!(cause, Cause::CrowdedOut | Cause::Store(KvError::Invalid(_)));
         let size = batch.postings().len();
         let later: Vec<usize> = match is_refused && size > 1 && !batch.may_land() {
@@ -213,9 +226,9 @@ async fn keep_out(kv: &Kv, batch: &Batch, given_up: &[(usize, Arc<Cause>)]) -> S
         Ok(_) => Standing::KeptOut,
         // All of the batch were to be made at once, and so were the tombstones: one of them tells.
         Err(KvError::Conflict(Conflict::Version { .. })) => match record::read(kv, one.id).await {
-            Ok((Some(Outcome::Done), _)) => Standing::Made,
-            Ok((Some(Outcome::Undone), _)) => Standing::KeptOut,
-            Ok((None, _)) | Err(_) => Standing::Doubtful,
+            Ok(Some(Outcome::Done)) => Standing::Made,
+            Ok(Some(Outcome::Undone)) => Standing::KeptOut,
+            Ok(None) | Err(_) => Standing::Doubtful,
         },
         Err(_) => Standing::Doubtful,
     }

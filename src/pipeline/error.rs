@@ -142,6 +142,11 @@ impl Failed {
         }
     }
 
+    /// Whether it may yet be made, so that it must be looked after.
+    pub(super) fn may_be_open(&self) -> bool {
+        self.doubt && !matches!(*self.cause, Cause::Reset)
+    }
+
     /// It may have been made.
     pub(super) fn in_doubt(cause: impl Into<Arc<Cause>>) -> Self {
         Self {

@@ -16,6 +16,7 @@ mod cell;
 mod claims;
 mod conclude;
 mod counted;
+mod diagnosis;
 mod draft;
 mod error;
 mod fuse;
@@ -25,13 +26,13 @@ mod places;
 mod posting;
 mod reader;
 mod record;
-mod recover;
 mod remembered;
 mod repair;
 mod rules;
 mod saga;
 mod snapshot;
 mod step;
+mod sweeper;
 mod transaction;
 mod transfers;
 mod turns;
@@ -54,10 +55,11 @@ use tower::{ServiceBuilder, ServiceExt};
 use uuid::Uuid;
 
 pub use claims::ClientKey;
+pub use diagnosis::Diagnosis;
 pub use error::TransferError;
 pub use patience::{Options, Patience};
 pub use record::Outcome;
-pub use repair::{Correction, Diagnosis, Repair, RepairError};
+pub use repair::{Correction, Repair, RepairError};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 
@@ -72,10 +74,10 @@ use patience::chance;
 use places::Places;
 use posting::Posting;
 use reader::Reader;
-use recover::Sweeper;
 use remembered::Remembered;
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
+use sweeper::Sweeper;
 use transaction::Transaction;
 use transfers::Transfers;
 use turns::TurnsLayer;
@@ -307,8 +309,8 @@ impl Ledger {
     }
 
     async fn recorded(&self, id: Uuid) -> Result<Option<Status>, KvError> {
-        let (outcome, _) = record::read(&self.kv, id).await?;
-        Ok(outcome.map(|outcome| match outcome {
+        let recorded = record::read(&self.kv, id).await?;
+        Ok(recorded.map(|outcome| match outcome {
             Outcome::Done => Status::Done,
             Outcome::Undone => Status::Undone,
         }))
@@ -352,25 +354,12 @@ impl Ledger {
                 sleep(self.options.patience.quarantine_poll).await;
             }
         };
-        tokio::join!(self.sweeper().run(self.options.is_shared), follow);
+        tokio::join!(Sweeper::of(self).run(self.options.is_shared), follow);
     }
 
     /// Finishes what this process has left open, for `limit` at most: the last thing to do.
     pub async fn settle_down(&self, limit: Duration) {
-        self.sweeper().last_round(limit).await;
-    }
-
-    fn sweeper(&self) -> Sweeper {
-        Sweeper::new(
-            Arc::clone(&self.reader),
-            self.saga.clone(),
-            Arc::clone(&self.places),
-            Arc::clone(&self.underway),
-            Arc::clone(&self.fuse),
-            self.options.patience,
-            chance(self.options.seed, "sweeper"),
-        )
-        .telling(&self.metrics)
+        Sweeper::of(self).last_round(limit).await;
     }
 }
 

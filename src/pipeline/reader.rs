@@ -76,6 +76,7 @@ async fn list(kv: &Kv, last: Option<&Arc<Snapshot>>) -> Result<Arc<Snapshot>, Ar
         )
         .into()),
         (Listed::Entries(entries, stamp), _) => {
+            let entries = entries.all().await?;
             // There may be very many.
             let read = task::spawn_blocking(move || Snapshot::new(entries, stamp)).await;
             let snapshot = read.map_err(|lost| KvError::Unavailable(lost.into()))?;

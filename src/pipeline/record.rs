@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::kv::{Key, Kv, KvError, Put, Stamp};
+use crate::kv::{Key, Kv, KvError, Put};
 use crate::ledger::Transfer;
 
 /// What became of a transfer: written once, under [`key`]; in the transaction that makes it, or
@@ -98,18 +98,14 @@ fn create_by(json: &mut String, id: Uuid, transfer: &Transfer, result: Outcome) 
     Put::new(key(id), json.as_str(), 0)
 }
 
-/// What the record of the transfer `id` says, if there is one (yet), and when it was read.
-pub(super) async fn read(kv: &Kv, id: Uuid) -> Result<(Option<Outcome>, Option<Stamp>), KvError> {
-    let (stored, stamp) = kv.get(key(id)).await?;
+/// What the record of the transfer `id` says, if there is one (yet).
+pub(super) async fn read(kv: &Kv, id: Uuid) -> Result<Option<Outcome>, KvError> {
+    let (stored, _) = kv.get(key(id)).await?;
     if stored.version == 0 {
-        return Ok((None, stamp));
+        return Ok(None);
     }
-    match parse(&stored.value) {
-        Some(outcome) => Ok((Some(outcome), stamp)),
-        None => Err(KvError::Invalid(format!(
-            "the record of transfer {id} cannot be read"
-        ))),
-    }
+    let unreadable = || KvError::Invalid(format!("the record of transfer {id} cannot be read"));
+    parse(&stored.value).map(Some).ok_or_else(unreadable)
 }
 
 /// What the value of a record says; `None` if it is none.

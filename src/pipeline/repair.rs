@@ -1,21 +1,15 @@
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::Ledger;
-use super::cell::{Cell, MarkKind};
+use super::cell::Cell;
+use super::diagnosis::{Booked, CORRECTIONS, Diagnosis, Examination};
 use super::posting::Posting;
-use super::record::{self, Outcome, Record};
-use super::snapshot::Snapshot;
-use crate::kv::{Entry, Key, KvError, Listed, Put, Range, Stamp};
-use crate::ledger::Name;
-
-/// What the keys of corrections begin with.
-const CORRECTIONS: &str = "!c/";
+use crate::kv::{Key, KvError, Listed, Put, Range};
+use crate::ledger::{MAX_BALANCE, Name};
 
 /// A change of one balance that an operator has decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +18,6 @@ pub struct Correction {
     pub person: Name,
     /// By how much.
     pub by: i64,
-}
-
-/// A correction that was booked, under its own key.
-#[derive(Debug, Serialize, Deserialize)]
-struct Booked {
-    person: String,
-    by: i64,
 }
 
 /// What an operator wants to be done about a ledger that is not whole.
@@ -49,54 +36,6 @@ impl Repair {
     }
 }
 
-/// What is wrong with a ledger.
-#[derive(Debug, Default)]
-pub struct Diagnosis {
-    /// Why the ledger is in quarantine, if it is.
-    pub quarantine: Option<String>,
-    /// Transfers that are open, and what is to be done about each.
-    pub open: Vec<(Uuid, &'static str)>,
-    /// Marks and seals that nobody needs any more.
-    pub remains: usize,
-    /// Keys of what is no balance.
-    pub unreadable: Vec<Key>,
-    /// What the balances sum to, open transfers rolled forward.
-    pub sum: i128,
-    /// People whose balance (the first) is not what the records say (the second).
-    pub differences: Vec<(Key, Option<i64>, i64)>,
-    /// People whom no record names though they have a balance: it was imported, or records are lost.
-    pub without_records: Vec<Key>,
-    stamp: Option<Stamp>,
-    snapshot: Snapshot,
-    versions: BTreeMap<Key, u64>,
-}
-
-impl Diagnosis {
-    /// Whether there is nothing to repair.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.quarantine.is_none() && self.sum == 0 && self.is_at_rest()
-    }
-
-    fn epoch(&self) -> Option<u64> {
-        self.stamp.map(|stamp| stamp.epoch)
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.open.is_empty() && self.remains == 0
-    }
-
-    /// Whether the records name everybody who has a balance.
-    fn is_recorded(&self) -> Result<(), RepairError> {
-        match self.without_records.first() {
-            Some(person) => Err(RepairError::Incomplete {
-                person: person.to_string(),
-            }),
-            None => Ok(()),
-        }
-    }
-}
-
 /// Why a ledger was not repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
@@ -107,6 +46,24 @@ pub enum RepairError {
     Incomplete {
         /// One of them.
         person: String,
+    },
+    /// Corrections of before have undone what others than this program had changed.
+    #[error(
+        "by the records and the corrections that were booked the balances sum to {sum}; name corrections instead"
+    )]
+    Unbalanced {
+        /// To what they sum.
+        sum: i128,
+    },
+    /// What the records say of some people is no balance.
+    #[error(
+        "by the records {person:?} has {balance}, which is no balance; name corrections instead"
+    )]
+    Spoiled {
+        /// One of them.
+        person: String,
+        /// What the records say.
+        balance: i128,
     },
     /// The balance of a person cannot be read, or would leave the range that is counted.
     #[error(
@@ -155,14 +112,16 @@ impl Ledger {
     /// Those of the store.
     pub async fn diagnose(&self) -> Result<Diagnosis, KvError> {
         let quarantine = self.fuse.suspicion().await?.map(|known| known.reason);
-        let Listed::Entries(entries, stamp) = self.kv.list(Range::default(), None).await? else {
+        let Listed::Entries(mut entries, stamp) = self.kv.list(Range::default(), None).await?
+        else {
             return Err(KvError::Unavailable("nothing was listed".into()));
         };
-        let mut diagnosis = Diagnosis {
-            quarantine,
-            ..diagnose(entries, stamp)
-        };
-        diagnosis.stamp = stamp;
+        let mut examination = Examination::default();
+        while let Some(page) = entries.next_page().await {
+            page?.into_iter().for_each(|entry| examination.see(entry));
+        }
+        let mut diagnosis = examination.diagnosis(stamp);
+        diagnosis.quarantine = quarantine;
         Ok(diagnosis)
     }
 
@@ -175,9 +134,9 @@ impl Ledger {
     pub async fn repair(&self, repair: &Repair) -> Result<Diagnosis, RepairError> {
         let mut diagnosis = self.diagnose().await?;
         if repair.from_records {
-            diagnosis.is_recorded()?;
+            check_records(&diagnosis)?;
         }
-        let epoch = diagnosis.epoch();
+        let epoch = diagnosis.snapshot.epoch();
         if repair.changes_balances() {
             self.hold_quarantine(diagnosis.sum).await?;
         }
@@ -192,7 +151,7 @@ impl Ledger {
             sleep(patience.quarantine_poll).await;
         }
         if repair.changes_balances() {
-            if diagnosis.epoch() != epoch {
+            if diagnosis.snapshot.epoch() != epoch {
                 return Err(RepairError::Reset);
             }
             if !diagnosis.is_at_rest() {
@@ -200,7 +159,7 @@ impl Ledger {
             }
         }
         if repair.from_records {
-            diagnosis.is_recorded()?;
+            check_records(&diagnosis)?;
             for (person, _, recorded) in &diagnosis.differences {
                 self.set(&diagnosis, person, *recorded).await?;
             }
@@ -241,7 +200,7 @@ impl Ledger {
     }
 
     async fn finish_open(&self, diagnosis: &Diagnosis) {
-        let (epoch, try_within) = (diagnosis.epoch(), self.options.patience.try_within);
+        let (epoch, try_within) = (diagnosis.snapshot.epoch(), self.options.patience.try_within);
         let found = |id, transfer| Posting::found(id, transfer, epoch, try_within);
         for open in diagnosis.snapshot.open() {
             let posting = found(open.id, open.transfer.clone());
@@ -261,13 +220,13 @@ impl Ledger {
     }
 
     /// Puts a balance in the place of whatever is there.
-    async fn set(&self, diagnosis: &Diagnosis, person: &Key, balance: i64) -> Result<(), KvError> {
+    async fn set(&self, diagnosis: &Diagnosis, person: &Key, balance: i128) -> Result<(), KvError> {
         let put = Put::new(
             Arc::clone(person),
             balance.to_string(),
-            diagnosis.versions.get(person).copied().unwrap_or_default(),
+            diagnosis.version(person),
         );
-        self.kv.put(put, diagnosis.epoch()).await.map(drop)
+        self.kv.put(put, diagnosis.snapshot.epoch()).await.map(drop)
     }
 
     /// Changes balances in `epoch`, and keeps a record of each change: in one transaction, for what is half
@@ -295,6 +254,7 @@ impl Ledger {
             }
             puts.push(booked(person, *by));
         }
+        // The caller has made certain that there are some.
         let record = Arc::clone(&puts[0].key);
         let changed = |(key, (cell, version)): (_, (Cell, _))| Put::new(key, cell.value(), version);
         puts.extend(cells.into_iter().map(changed));
@@ -337,111 +297,26 @@ fn booked(person: &Name, by: i64) -> Put {
     Put::new(format!("{CORRECTIONS}{}", Uuid::now_v7()), json, 0)
 }
 
-/// What `entries`, which are everything that the store holds, say of the ledger.
-fn diagnose(entries: Vec<Entry>, stamp: Option<Stamp>) -> Diagnosis {
-    let mut recorded = BTreeMap::<Key, i64>::new();
-    let mut known = HashSet::new();
-    let mut move_amount = |sender: &str, receiver: &str, amount: i64| {
-        *recorded.entry(sender.into()).or_default() += amount;
-        *recorded.entry(receiver.into()).or_default() -= amount;
-    };
-    for Entry { key, value, .. } in &entries {
-        if let Some(id) = key.strip_prefix(record::PREFIX)
-            && let Ok(record) = serde_json::from_str::<Record<'_>>(value)
-        {
-            known.insert(id.to_owned());
-            if record.result == Outcome::Done {
-                move_amount(&record.sender, &record.receiver, record.amount);
-            }
-        }
+/// Whether the records tell a balance of everybody who has one.
+fn check_records(diagnosis: &Diagnosis) -> Result<(), RepairError> {
+    if let Some(person) = diagnosis.without_records.first() {
+        let person = person.to_string();
+        return Err(RepairError::Incomplete { person });
     }
-    let versions = entries
-        .iter()
-        .map(|entry| (Arc::clone(&entry.key), entry.version))
-        .collect();
-    let corrections: Vec<Booked> = entries
-        .iter()
-        .filter(|entry| entry.key.starts_with(CORRECTIONS))
-        .filter_map(|entry| serde_json::from_str(&entry.value).ok())
-        .collect();
-    let snapshot = Snapshot::new(entries, stamp);
-    for open in snapshot.open() {
-        if !known.contains(&open.id.to_string()) && open.mark != Some(MarkKind::Fence) {
-            let transfer = &open.transfer;
-            let (sender, receiver) = (transfer.sender().as_str(), transfer.receiver().as_str());
-            move_amount(sender, receiver, transfer.amount().get());
-        }
+    if diagnosis.recorded_sum != 0 {
+        let sum = diagnosis.recorded_sum;
+        return Err(RepairError::Unbalanced { sum });
     }
-    for Booked { person, by } in corrections {
-        *recorded.entry(person.into()).or_default() += by;
-    }
-    let mut diagnosis = Diagnosis {
-        sum: snapshot.sum(),
-        unreadable: snapshot.unreadable().to_vec(),
-        remains: snapshot.stray().len() + snapshot.sealed().len(),
-        open: snapshot
-            .open()
-            .iter()
-            .map(|open| (open.id, open.stands()))
-            .collect(),
-        versions,
-        ..Diagnosis::default()
-    };
-    for account in snapshot.accounts() {
-        match recorded.remove(&account.holder) {
-            Some(balance) if balance == account.balance => {}
-            Some(balance) => {
-                let holder = Arc::clone(&account.holder);
-                diagnosis
-                    .differences
-                    .push((holder, Some(account.balance), balance));
-            }
-            None if account.balance == 0 => {}
-            None => diagnosis.without_records.push(Arc::clone(&account.holder)),
-        }
-    }
-    let missing = recorded.into_iter().filter(|(_, balance)| *balance != 0);
-    diagnosis
+    let is_balance = |recorded| i128::from(MAX_BALANCE) >= i128::abs(recorded);
+    match diagnosis
         .differences
-        .extend(missing.map(|(person, balance)| (person, None, balance)));
-    diagnosis.snapshot = snapshot;
-    diagnosis
-}
-
-impl fmt::Display for Diagnosis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.quarantine {
-            Some(reason) => writeln!(f, "The ledger is in quarantine: {reason}.")?,
-            None => writeln!(f, "The ledger is not in quarantine.")?,
-        }
-        match self.sum {
-            0 => writeln!(f, "The balances sum to zero.")?,
-            sum => writeln!(f, "The balances sum to {sum} instead of zero.")?,
-        }
-        for (id, stands) in &self.open {
-            writeln!(f, "Transfer {id} is open: {stands}.")?;
-        }
-        if self.remains > 0 {
-            writeln!(f, "Marks and seals to be removed: {}.", self.remains)?;
-        }
-        for key in &self.unreadable {
-            writeln!(f, "What is stored for {key:?} is no balance.")?;
-        }
-        for (person, balance, recorded) in &self.differences {
-            match balance {
-                Some(balance) => writeln!(
-                    f,
-                    "{person:?} has {balance}; by the records it is {recorded}."
-                )?,
-                None => writeln!(
-                    f,
-                    "{person:?} has no balance; by the records it is {recorded}."
-                )?,
-            }
-        }
-        for person in &self.without_records {
-            writeln!(f, "No record names {person:?}, who has a balance.")?;
-        }
-        Ok(())
+        .iter()
+        .find(|difference| !is_balance(difference.2))
+    {
+        Some((person, _, balance)) => Err(RepairError::Spoiled {
+            person: person.to_string(),
+            balance: *balance,
+        }),
+        None => Ok(()),
     }
 }

@@ -90,6 +90,11 @@ impl Snapshot {
         self.stamp
     }
 
+    /// The epoch in which it was read.
+    pub(super) fn epoch(&self) -> Option<u64> {
+        self.stamp.map(|stamp| stamp.epoch)
+    }
+
     /// The open transfers.
     pub(super) fn open(&self) -> &[Open] {
         &self.open

@@ -46,7 +46,7 @@ impl Transaction {
             && let Some(first) = postings.first()
         {
             // Before the balances: if it lands after this, its records refuse the write below.
-            match record::read(&self.kv, first.id).await?.0 {
+            match record::read(&self.kv, first.id).await? {
                 Some(Outcome::Done) => return Ok(()),
                 Some(Outcome::Undone) => return Err(Cause::Undone),
                 None => {}
@@ -111,8 +111,17 @@ impl Transaction {
                 Err(doubtful) => self.read(doubtful, &mut taken).await?,
             }
         };
+        let epoch = taken.epoch.flatten();
+        if batch.was_sent_before(epoch) {
+            return Err(Cause::Reset);
+        }
+        if postings.iter().any(|posting| posting.is_past(epoch)) {
+            // It was remembered from before a reset of which the claim of a transfer's name knows.
+            taken.draft = Draft::default();
+            return Err(KvError::Conflict(Conflict::somewhere()).into());
+        }
         if unmade.is_none() {
-            unmade = withdrawn(batch, taken.epoch.flatten());
+            unmade = withdrawn(batch, epoch);
         }
         match unmade.is_none() {
             true => Ok(taken.keep()),

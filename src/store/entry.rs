@@ -127,6 +127,16 @@ impl Range {
         key.starts_with(&*self.prefix) && key >= &*self.start
     }
 
+    /// What comes after a page of it that ends with `last`.
+    pub(crate) fn after(&self, last: &str) -> Self {
+        // The least text that comes after it.
+        let start = format!("{last}\0").into();
+        Self {
+            start,
+            ..self.clone()
+        }
+    }
+
     /// The least key that can be in it.
     pub(super) fn first(&self) -> &str {
         Ord::max(&self.start, &self.prefix)

@@ -25,8 +25,7 @@ pub fn dump(snapshot: &impl Snapshot, out: impl std::io::Write) -> Result<u64, D
         let Some(last) = page.last() else {
             return Ok(writer.finish()?);
         };
-        // The least key after the last one.
-        range.start = format!("{}\0", last.key).into();
+        range = range.after(&last.key);
     }
 }
 

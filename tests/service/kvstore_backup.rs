@@ -315,7 +315,10 @@ async fn write(kv: &Kv, put: Put) {
 
 async fn list(kv: &Kv) -> (Vec<Entry>, Stamp) {
     match kv.list(Range::default(), None).await.expect("it lists") {
-        Listed::Entries(entries, stamp) => (entries, stamp.expect("ours has stamps")),
+        Listed::Entries(entries, stamp) => {
+            let entries = entries.all().await.expect("it lists to its end");
+            (entries, stamp.expect("ours has stamps"))
+        }
         Listed::Unchanged => panic!("nothing has changed since nothing"),
     }
 }

@@ -244,6 +244,7 @@ async fn entries(kv: &Kv) -> BTreeMap<String, Versioned> {
         };
         (entry.key.to_string(), row)
     };
+    let entries = entries.all().await.expect("it lists to its end");
     entries.into_iter().map(row).collect()
 }
 

@@ -66,6 +66,44 @@ async fn an_operator_may_book_a_correction() {
     assert!(repair(&store, &[]).status.success());
 }
 
+#[tokio::test]
+async fn records_that_corrections_have_unbalanced_set_no_balance() {
+    let store = Kvstore::in_memory(&[]);
+    let splitdim = replica(&store);
+    transfer(&splitdim, "a", "b", 200).await;
+    // Of somebody's change, and of what undid it, the records have only the second.
+    put(&store.client(), "b", "3").await;
+    let output = repair(&store, &["--apply", "--book", "b=-4"]);
+    assert!(output.status.success(), "{}", said(&output));
+
+    let output = repair(&store, &["--apply", "--from-records"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("sum to -4"), "{}", said(&output));
+    assert_eq!(balance(&store.client(), "b").await, "-1");
+    lifted(&splitdim).await;
+}
+
+#[tokio::test]
+async fn records_that_nobody_would_write_are_shown_and_set_no_balance() {
+    let store = Kvstore::in_memory(&[]);
+    for (id, amount) in [("1", i64::MIN), ("2", i64::MIN), ("3", i64::MAX)] {
+        let record =
+            format!(r#"{{"result":"done","sender":"a","receiver":"b","amount":{amount}}}"#);
+        put(&store.client(), &format!("!t/{id}"), &record).await;
+    }
+    let correction = format!(r#"{{"person":"c","by":{}}}"#, i64::MIN);
+    put(&store.client(), "!c/1", &correction).await;
+    let output = repair(&store, &[]);
+    let told = r#""a" has no balance; by the records it is -9223372036854775809."#;
+    assert!(said(&output).contains(told), "{}", said(&output));
+
+    put(&store.client(), "!c/1", "").await;
+    let output = repair(&store, &["--apply", "--from-records"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("no balance"), "{}", said(&output));
+    assert_eq!(balance(&store.client(), "a").await, "");
+}
+
 // The proxy goes on while the program is waited for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn corrections_are_booked_once_whatever_becomes_of_the_answer() {

@@ -162,7 +162,7 @@ async fn what_was_named_before_a_reset_is_not_made_after_it() {
                     let is_claim = is_claim(&request);
                     let answer = store.ready().await?.call(request).await;
                     if is_claim && !was_reset.swap(true, Ordering::SeqCst) {
-                        store.ready().await?.call(KvRequest::Reset).await?;
+                        reset(&store).await;
                     }
                     answer
                 }
@@ -181,6 +181,73 @@ async fn what_was_named_before_a_reset_is_not_made_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_remembered_from_before_a_reset_keeps_no_named_transfer_out() {
+    for way in [saga, transactional] {
+        let store = own();
+        let ledger = way(store.clone());
+        let first = ledger.transfer(Uuid::now_v7(), transfer("a", "b", 5));
+        first.await.unwrap();
+        // By somebody of whom this ledger knows nothing.
+        reset(&store).await;
+        once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(balances(&ledger).await, [5, -5]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_reset_met_under_way_is_made_anew_only_if_it_has_no_name() {
+    for is_made_before in [false, true] {
+        let store = own();
+        let transactions = Arc::new(AtomicUsize::new(0));
+        let resetting = KvService::new(service_fn({
+            let store = store.clone();
+            move |request: KvRequest| {
+                let (mut store, transactions) = (store.clone(), Arc::clone(&transactions));
+                async move {
+                    let number = match request {
+                        KvRequest::Transaction { .. } => {
+                            transactions.fetch_add(1, Ordering::SeqCst)
+                        }
+                        _ => usize::MAX,
+                    };
+                    match number {
+                        // The others are to come together.
+                        0 => sleep(Duration::from_millis(100)).await,
+                        1 if is_made_before => {
+                            store.ready().await?.call(request).await?;
+                            reset(&store).await;
+                            return Err(KvError::Unknown("its answer was lost".into()));
+                        }
+                        1 => reset(&store).await,
+                        _ => {}
+                    }
+                    store.ready().await?.call(request).await
+                }
+            }
+        }));
+        let ledger = transactional(resetting);
+        let plain = |sender: &str, receiver: &str| {
+            let (ledger, transfer) = (ledger.clone(), transfer(sender, receiver, 1));
+            tokio::spawn(async move { ledger.transfer(Uuid::now_v7(), transfer).await })
+        };
+        let before = plain("x", "y");
+        sleep(Duration::from_millis(10)).await;
+        let beside = plain("c", "d");
+        let named = once(&ledger, "k", 5).await;
+        before.await.unwrap().unwrap();
+        beside.await.unwrap().unwrap();
+        assert!(
+            matches!(named, Err(TransferError::Unknown { .. })),
+            "{named:?}"
+        );
+        // Its key was forgotten, and whoever comes with it again makes it: once.
+        let id = once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(once(&ledger, "k", 5).await.unwrap(), id);
+        assert_eq!(balances(&ledger).await, [5, -5, 1, -1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
     let store = own();
     // Whoever claims the key crashes before anything else.
@@ -194,6 +261,10 @@ async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
     let ledger = transactional(store);
     assert_not_known_in_time(&ledger).await;
     once(&ledger, "another", 5).await.unwrap();
+}
+
+async fn reset(store: &KvService) {
+    store.clone().oneshot(KvRequest::Reset).await.unwrap();
 }
 
 fn is_claim(request: &KvRequest) -> bool {

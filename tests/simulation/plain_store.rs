@@ -37,7 +37,7 @@ fn answer(keys: &Keys, request: KvRequest) -> Result<KvResponse, KvError> {
                 .filter(|(key, _)| range.contains(key))
                 .map(entry);
             Ok(KvResponse::List {
-                entries: entries.collect(),
+                entries: entries.collect::<Vec<_>>().into(),
                 stamp: None,
             })
         }

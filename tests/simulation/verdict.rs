@@ -125,5 +125,6 @@ pub(crate) async fn at_rest(store: &KvService) -> Result<BTreeMap<String, i64>, 
         Ok(balance) => Ok((entry.key.to_string(), balance)),
         Err(_) => Err(format!("{} is not at rest: {}", entry.key, entry.value)),
     };
+    let entries = entries.all().await.unwrap();
     entries.iter().map(balance).collect()
 }

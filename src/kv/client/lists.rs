@@ -1,19 +1,26 @@
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, IF_NONE_MATCH};
-use reqwest::redirect;
-use reqwest::{StatusCode, Url};
+use reqwest::{Response, StatusCode, Url, redirect};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
-use tokio::time::timeout;
+use tokio::task;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout_at};
+use tower::BoxError;
 
+use super::array::Array;
 use super::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT, answer, trace};
+use crate::kv::entries::Pages;
 use crate::kv::wire::{self, ListQuery, path};
-use crate::kv::{Entry, KvError, KvResponse, Range, Stamp};
+use crate::kv::{Entries, Entry, KvError, KvResponse, Range, Stamp};
 
 /// Retries of a list that fails: it stands alone, and nothing above tries it again.
 const RETRIES: u32 = 2;
+
+/// Entries that are handed on at a time, at least.
+const PAGE: usize = 1024;
 
 /// Asks for lists, again if that fails in passing.
 #[derive(Debug)]
@@ -71,9 +78,9 @@ impl Lists {
         if let Some(stamp) = unless {
             request = request.header(IF_NONE_MATCH, wire::etag(stamp));
         }
-        let listed = listed(request.timeout(self.timeout), range, unless);
-        let answer = timeout(self.timeout, listed).await;
-        answer.unwrap_or_else(|late| Err(KvError::Unavailable(late.into())))
+        let until = Instant::now() + self.timeout;
+        let listed = listed(request.timeout(self.timeout), range, unless, until);
+        timeout_at(until, listed).await.unwrap_or_else(late)
     }
 }
 
@@ -81,18 +88,95 @@ async fn listed(
     request: RequestBuilder,
     range: Range,
     unless: Option<Stamp>,
+    until: Instant,
 ) -> Result<KvResponse, KvError> {
-    let answer = request.send().await;
-    let answer = answer.map_err(|error| KvError::Unavailable(error.into()))?;
+    let answer = request.send().await.map_err(unavailable)?;
     if answer.status() == StatusCode::NOT_MODIFIED && unless.is_some() {
         return Ok(KvResponse::Unchanged);
     }
     answer::of_read(answer.status())?;
     let stamp = answer::stamp(answer.headers());
-    let mut entries: Vec<Entry> = answer::decoded(answer.bytes().await)?;
-    // A store that knows no ranges has sent everything, in whatever order.
-    entries.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    entries.retain(|entry| range.contains(&entry.key));
-    entries.truncate(range.limit.unwrap_or(usize::MAX));
+    let mut arriving = Arriving {
+        answer,
+        array: Array::default(),
+        ended: false,
+    };
+    let entries = match stamp {
+        Some(_) => {
+            let first = arriving.next_page().await?;
+            arriving.after(first, until)
+        }
+        // A store that knows no ranges has sent everything, in whatever order.
+        None => {
+            let mut all = Vec::new();
+            while !arriving.ended {
+                all.extend(arriving.next_page().await?);
+            }
+            all.sort_unstable_by(|one: &Entry, other| one.key.cmp(&other.key));
+            all.retain(|entry| range.contains(&entry.key));
+            all.truncate(range.limit.unwrap_or(usize::MAX));
+            all.into()
+        }
+    };
     Ok(KvResponse::List { entries, stamp })
+}
+
+/// A list that arrives.
+struct Arriving {
+    answer: Response,
+    array: Array,
+    ended: bool,
+}
+
+impl Arriving {
+    /// The next entries: so many that it is worth to hand them on, but for the last ones.
+    async fn next_page(&mut self) -> Result<Vec<Entry>, KvError> {
+        let mut page = Vec::new();
+        while page.len() < PAGE && !self.ended {
+            match self.answer.chunk().await.map_err(unavailable)? {
+                Some(part) => page.append(&mut self.array.take(&part).map_err(unavailable)?),
+                None => {
+                    self.array.end().map_err(unavailable)?;
+                    self.ended = true;
+                }
+            }
+        }
+        Ok(page)
+    }
+
+    /// The whole list, of which the `first` entries have arrived: what comes until `until`.
+    fn after(mut self, first: Vec<Entry>, until: Instant) -> Entries {
+        if self.ended {
+            return first.into();
+        }
+        let (pages, entries) = Entries::paged(first);
+        task::spawn(async move {
+            match timeout_at(until, self.send(&pages))
+                .await
+                .unwrap_or_else(late)
+            {
+                Ok(()) => pages.end().await,
+                Err(error) => pages.fail(error).await,
+            }
+        });
+        entries
+    }
+
+    async fn send(&mut self, pages: &Pages) -> Result<(), KvError> {
+        while !self.ended {
+            let page = self.next_page().await?;
+            if !pages.send(page).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unavailable(error: impl Into<BoxError>) -> KvError {
+    KvError::Unavailable(error.into())
+}
+
+fn late<T>(elapsed: Elapsed) -> Result<T, KvError> {
+    Err(unavailable(elapsed))
 }

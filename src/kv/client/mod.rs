@@ -1,6 +1,7 @@
 //! A `kvstore` server as a service.
 
 mod answer;
+mod array;
 mod lists;
 mod once;
 mod trace;

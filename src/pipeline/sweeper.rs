@@ -8,8 +8,9 @@ use tokio::time::{Instant, sleep};
 use tower::util::rng::Rng;
 use uuid::Uuid;
 
+use super::Ledger;
 use super::fuse::{Fuse, Suspicion};
-use super::patience::{Chance, Patience};
+use super::patience::{Chance, Patience, chance};
 use super::places::Places;
 use super::posting::Posting;
 use super::reader::Reader;
@@ -27,14 +28,14 @@ const AT_A_TIME: usize = 64;
 /// on a ledger that is not whole.
 #[derive(Debug)]
 pub(super) struct Sweeper {
-    pub(super) reader: Arc<Reader>,
-    pub(super) saga: Saga,
-    pub(super) places: Arc<Places>,
-    pub(super) underway: Arc<Underway>,
-    pub(super) fuse: Arc<Fuse>,
-    pub(super) patience: Patience,
-    pub(super) chance: Chance,
+    reader: Arc<Reader>,
+    saga: Saga,
+    places: Arc<Places>,
+    underway: Arc<Underway>,
+    fuse: Arc<Fuse>,
     metrics: Arc<LedgerMetrics>,
+    patience: Patience,
+    chance: Chance,
     watched: Watched,
     finishing: JoinSet<()>,
     at_a_time: Arc<Semaphore>,
@@ -51,34 +52,20 @@ struct Watched {
 }
 
 impl Sweeper {
-    pub(super) fn new(
-        reader: Arc<Reader>,
-        saga: Saga,
-        places: Arc<Places>,
-        underway: Arc<Underway>,
-        fuse: Arc<Fuse>,
-        patience: Patience,
-        chance: Chance,
-    ) -> Self {
+    pub(super) fn of(ledger: &Ledger) -> Self {
         Self {
-            reader,
-            saga,
-            places,
-            underway,
-            fuse,
-            patience,
-            chance,
-            metrics: Arc::default(),
+            reader: Arc::clone(&ledger.reader),
+            saga: ledger.saga.clone(),
+            places: Arc::clone(&ledger.places),
+            underway: Arc::clone(&ledger.underway),
+            fuse: Arc::clone(&ledger.fuse),
+            metrics: Arc::clone(&ledger.metrics),
+            patience: ledger.options.patience,
+            chance: chance(ledger.options.seed, "sweeper"),
             watched: Watched::default(),
             finishing: JoinSet::new(),
             at_a_time: Arc::new(Semaphore::new(AT_A_TIME)),
         }
-    }
-
-    /// Tells `metrics` what each round finds.
-    pub(super) fn telling(self, metrics: &Arc<LedgerMetrics>) -> Self {
-        let metrics = Arc::clone(metrics);
-        Self { metrics, ..self }
     }
 
     /// Makes rounds for ever. In a store that is not shared, there is something to find only when this
@@ -140,8 +127,7 @@ impl Sweeper {
 
     /// A transfer that `snapshot` shows.
     fn found(&self, id: Uuid, transfer: Transfer, snapshot: &Snapshot) -> Posting {
-        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
-        Posting::found(id, transfer, epoch, self.patience.try_within)
+        Posting::found(id, transfer, snapshot.epoch(), self.patience.try_within)
     }
 
     fn finish(&mut self, posting: Posting) {
@@ -245,7 +231,7 @@ impl Suspicion {
 
 impl Watched {
     fn look(&mut self, snapshot: &Snapshot) {
-        let epoch = snapshot.stamp().map(|stamp| stamp.epoch);
+        let epoch = snapshot.epoch();
         if epoch != self.epoch {
             *self = Self {
                 epoch,
@@ -279,9 +265,9 @@ impl Watched {
     }
 
     /// What makes the ledger suspect, if anything.
-    fn suspicion(&self, snapshot: &Snapshot, patience: Duration) -> Option<Suspicion> {
+    fn suspicion(&self, snapshot: &Snapshot, quarantine_after: Duration) -> Option<Suspicion> {
         let whole = self.sum.unwrap_or_default();
-        let overdue = |open: &&Open| self.is_older(open.id, patience);
+        let overdue = |open: &&Open| self.is_older(open.id, quarantine_after);
         let reason = if snapshot.sum() != whole {
             format!(
                 "the balances summed to {whole}, and now to {}",
@@ -296,7 +282,7 @@ impl Watched {
             format!(
                 "transfer {} has been open for {} s: {}",
                 open.id,
-                patience.as_secs(),
+                quarantine_after.as_secs(),
                 open.stands()
             )
         } else {
