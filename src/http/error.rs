@@ -74,7 +74,7 @@ fn problem(error: Error) -> Problem {
             "There is no transfer with this id, or nothing of it has reached the ledger yet.",
         ),
         Error::Read(error) => {
-            tracing::error!(error = %Chain(&error), "the accounts could not be read");
+            tracing::error!(error = %Chain(&error), "the ledger could not be read");
             Problem::new(
                 UNAVAILABLE,
                 "The ledger cannot be read at the moment; please try again.",
@@ -127,9 +127,20 @@ fn transfer(error: TransferError) -> Problem {
             "This Idempotency-Key was used for another transfer; each needs one of its own.",
         )
         .with("transfer", status::path(id)),
+        TransferError::Unclaimed { .. } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It is not known whether a transfer was made under this Idempotency-Key before; please post it again under the same key: it counts once.",
+        )
+        .with("outcome", "unknown"),
         TransferError::NotApplied { id, .. } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "The transfer was not made, since the ledger could not be written; please try again.",
+        )
+        .with("outcome", "not_applied")
+        .with("id", id.to_string()),
+        TransferError::Overloaded { id } => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The transfer was not made, since too many are under way; please try again.",
         )
         .with("outcome", "not_applied")
         .with("id", id.to_string()),

@@ -9,7 +9,6 @@ mod rendered;
 mod reset;
 mod status;
 mod tagged;
-mod to_its_end;
 mod transfer;
 
 use std::convert::Infallible;

@@ -4,12 +4,8 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
-use uuid::Uuid;
 
-use super::error::Error;
-use super::to_its_end::to_its_end;
-use crate::ledger::Transfer;
-use crate::pipeline::{ClientKey, Ledger, TransferError};
+use crate::pipeline::ClientKey;
 use crate::web::Problem;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -46,18 +42,4 @@ fn key(headers: &HeaderMap) -> Option<Option<ClientKey>> {
         }
         _ => None,
     }
-}
-
-/// Makes `transfer` once under `key`; its id, then or now. On a task of its own: a client that hangs up must not
-/// leave its key claimed for what was not begun.
-pub(super) async fn make(
-    ledger: &Ledger,
-    key: ClientKey,
-    id: Uuid,
-    transfer: Transfer,
-) -> Result<Uuid, Error> {
-    let ledger = ledger.clone();
-    let making = async move { ledger.transfer_once(&key, id, transfer).await };
-    let late = |cause| TransferError::Unknown { id, cause };
-    Ok(to_its_end(making, late).await??)
 }

@@ -4,13 +4,12 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Response, StatusCode};
 use axum::response::IntoResponse;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::error::Error;
-use super::to_its_end::to_its_end;
 use super::{ANSWER_WITHIN, App};
 use crate::kv::KvError;
-use crate::telemetry::Chain;
+use crate::telemetry::{self, Chain};
 
 /// `GET /api/reset`: 200 with an empty body when the ledger is empty. That it is a GET is owed to
 /// old clients.
@@ -36,7 +35,11 @@ pub(super) async fn reset(
         }
         result
     };
-    let reset = to_its_end(reset, KvError::Unknown).await?;
-    reset.map_err(Error::Reset)?;
+    // On a task of its own, it goes on to its end.
+    match timeout(ANSWER_WITHIN, tokio::spawn(telemetry::carried(reset))).await {
+        Ok(Ok(reset)) => reset.map_err(Error::Reset)?,
+        Ok(Err(_)) => return Err(Error::Internal("a reset was lost")),
+        Err(elapsed) => return Err(Error::Reset(KvError::Unknown(elapsed.into()))),
+    };
     Ok(StatusCode::OK.into_response())
 }

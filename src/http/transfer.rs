@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use uuid::Uuid;
 
 use super::error::Error;
-use super::once::{self, Once};
+use super::once::Once;
 use super::{App, MAX_BODY, body, status};
 use crate::telemetry::{self, Context, Id};
 use crate::web::OwnSite;
@@ -25,7 +25,7 @@ pub(super) async fn transfer(
     let transfer = body::parse(&read(body).await?)?;
     let id = new_id();
     let id = match key {
-        Some(key) => once::make(&app.ledger, key, id, transfer).await?,
+        Some(key) => app.ledger.transfer_once(key, id, transfer).await?,
         None => app.ledger.transfer(id, transfer).await.map(|()| id)?,
     };
     Ok((StatusCode::OK, [(LOCATION, status::path(id))]))

@@ -33,8 +33,10 @@ pub enum TransferOutcome {
     Done,
     /// It was not made, and cannot be: a balance would leave its range.
     Refused,
-    /// It was not made, since the ledger could not be written, or there was too much to do.
+    /// It was not made, since the ledger could not be written.
     NotApplied,
+    /// It was not made, since too many were under way.
+    Overloaded,
     /// It may have been made.
     Unknown,
     /// It was not made, since the ledger is in quarantine.
@@ -42,10 +44,11 @@ pub enum TransferOutcome {
 }
 
 impl TransferOutcome {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Done,
         Self::Refused,
         Self::NotApplied,
+        Self::Overloaded,
         Self::Unknown,
         Self::Quarantined,
     ];
@@ -55,6 +58,7 @@ impl TransferOutcome {
             Self::Done => "done",
             Self::Refused => "refused",
             Self::NotApplied => "not_applied",
+            Self::Overloaded => "overloaded",
             Self::Unknown => "unknown",
             Self::Quarantined => "quarantined",
         }

@@ -27,9 +27,12 @@ pub(super) fn told(metrics: &LedgerMetrics, posting: &Posting, told: &Result<(),
         Err(TransferError::OutOfRange { .. } | TransferError::KeyTaken { .. }) => {
             TransferOutcome::Refused
         }
-        Err(TransferError::Unreadable { .. } | TransferError::NotApplied { .. }) => {
-            TransferOutcome::NotApplied
-        }
+        Err(
+            TransferError::Unreadable { .. }
+            | TransferError::NotApplied { .. }
+            | TransferError::Unclaimed { .. },
+        ) => TransferOutcome::NotApplied,
+        Err(TransferError::Overloaded { .. }) => TransferOutcome::Overloaded,
         Err(TransferError::Unknown { .. }) => TransferOutcome::Unknown,
         Err(TransferError::Quarantined { .. }) => TransferOutcome::Quarantined,
     };

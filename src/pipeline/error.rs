@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use resilient::batch::Full;
 use resilient::quarantine::Quarantined;
 use resilient::retry::Class;
 use resilient::timeout::Elapsed;
 use tower::BoxError;
+use tower::load_shed::error::Overloaded;
 use uuid::Uuid;
 
 use super::posting::Posting;
@@ -35,6 +37,12 @@ pub enum TransferError {
         #[source]
         cause: BoxError,
     },
+    /// It was certainly not made, since as many are under way as may be.
+    #[error("transfer {id} was refused: too many are under way")]
+    Overloaded {
+        /// The transfer.
+        id: Uuid,
+    },
     /// It was certainly not made, since none is while the ledger is suspect.
     #[error("transfer {id} was refused: {reason}")]
     Quarantined {
@@ -48,6 +56,14 @@ pub enum TransferError {
     KeyTaken {
         /// The other one.
         id: Uuid,
+    },
+    /// Nothing was begun, since it could not be learned whether one was made under its key before. To post it
+    /// again under the same key is safe.
+    #[error("it is not known whether a transfer was made under its key before")]
+    Unclaimed {
+        /// What keeps us from knowing.
+        #[source]
+        cause: BoxError,
     },
     /// It may have been made, or may yet be.
     #[error("it is not known whether transfer {id} was made")]
@@ -159,7 +175,7 @@ impl Failed {
 impl TransferError {
     /// Whether the transfer was certainly not made, and never will be.
     pub(super) fn is_certain(&self) -> bool {
-        !matches!(self, Self::Unknown { .. })
+        !matches!(self, Self::Unknown { .. } | Self::Unclaimed { .. })
     }
 
     /// What an error of the layers says of `posting`; `Ok` if it was made for all that.
@@ -180,7 +196,11 @@ impl TransferError {
             Err(cause) if posting.ended() == Some(Outcome::Undone) => {
                 Self::NotApplied { id, cause }
             }
-            Err(cause) if posting.give_up() => Self::NotApplied { id, cause },
+            Err(cause) if posting.give_up() => match cause.is::<Full>() || cause.is::<Overloaded>()
+            {
+                true => Self::Overloaded { id },
+                false => Self::NotApplied { id, cause },
+            },
             Err(cause) => Self::Unknown { id, cause },
         })
     }

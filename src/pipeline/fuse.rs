@@ -1,4 +1,4 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use resilient::quarantine::Handle;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ pub(super) struct Fuse {
     handle: Handle,
     /// What this replica has found, and the store does not know yet.
     found: Mutex<Option<Suspicion>>,
+    /// Held by who follows the store: a look that comes late must not undo what came of a newer one.
+    following: tokio::sync::Mutex<()>,
 }
 
 /// Why the ledger is suspect.
@@ -41,12 +43,18 @@ impl Fuse {
             kv,
             handle,
             found: Mutex::default(),
+            following: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Why transfers are suspended here, if they are.
+    pub(super) fn reason(&self) -> Option<Arc<str>> {
+        self.handle.reason()
     }
 
     /// Whether transfers are suspended here.
     pub(super) fn is_blown(&self) -> bool {
-        self.handle.reason().is_some()
+        self.reason().is_some()
     }
 
     /// Suspends them: here at once, elsewhere as soon as the store has it.
@@ -96,6 +104,7 @@ impl Fuse {
     }
 
     async fn try_follow(&self) -> Result<(), KvError> {
+        let _alone = self.following.lock().await;
         let (stored, stamp) = self.kv.get(KEY.into()).await?;
         let found = self.found().clone();
         match (read(&stored), found) {

@@ -1,7 +1,9 @@
 //! What becomes of a transfer: layers around the store, on one page.
 //!
 //! ```text
-//! Ledger::transfer_once ─► (claims a client's name for it) ─► Ledger::transfer
+//! Ledger::transfer_once ─► LoadShed ─► Detach ─► ConcurrencyLimit ─►
+//!     to have its name:   Retry ─► Timeout ─► (look, put) ─────────────────────────────► KvService
+//!     to make it:         Ledger::transfer
 //! Ledger::transfer ─► Quarantine ─► Timeout ─►
 //!     transaction:    Batch ─► Logged ─► Conclude ─► Retry ─► Timeout ─► Transaction ──► KvService
 //!     saga:           LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
@@ -46,6 +48,7 @@ use resilient::detach::{DetachLayer, Tracker};
 use resilient::quarantine::{Handle, Quarantine, QuarantineLayer};
 use resilient::retry::{Backoff, Conflicts, Policy, TokenBucket};
 use resilient::timeout::{Timeout, TimeoutLayer};
+use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
@@ -67,6 +70,7 @@ use crate::kv::{Kv, KvError, KvService};
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
+use claims::Claims;
 use conclude::ConcludeLayer;
 use fuse::Fuse;
 use logged::LoggedLayer;
@@ -112,6 +116,10 @@ pub struct Ledger {
     underway: Arc<Underway>,
     fuse: Arc<Fuse>,
     metrics: Arc<LedgerMetrics>,
+    claims: Claims,
+    /// How many transfers with a name may be under way.
+    named: Arc<Semaphore>,
+    running: Tracker,
     kv: Kv,
     options: Options,
 }
@@ -156,7 +164,7 @@ impl Ledger {
             at_once: CONFLICTS_AT_ONCE,
             ..options.patience.conflicts
         };
-        Self::new(store, options, |parts| {
+        Self::new(store, options, running.clone(), |parts| {
             let transfers = ServiceBuilder::new()
                 // Says no at once when too many wait. From here on a client that hangs up, once its
                 // transfer was sent, cannot cut it in half.
@@ -195,7 +203,7 @@ impl Ledger {
     /// counts what is under way.
     #[must_use]
     pub fn saga(store: KvService, options: Options, running: Tracker) -> Self {
-        Self::new(store, options, |parts| {
+        Self::new(store, options, running.clone(), |parts| {
             let transfers = ServiceBuilder::new()
                 // Says no at once when the limit below is reached.
                 .layer(LoadShedLayer::new())
@@ -213,6 +221,7 @@ impl Ledger {
     fn new(
         store: KvService,
         options: Options,
+        running: Tracker,
         transfers: impl FnOnce(&Parts) -> Transfers,
     ) -> Self {
         let kv = Kv::new(store);
@@ -252,9 +261,10 @@ impl Ledger {
             saga,
             remembered,
             underway,
+            budget,
             metrics,
-            ..
         } = parts;
+        let fuse = Arc::new(Fuse::new(kv.clone(), quarantine));
         Self {
             transfers,
             reader: Arc::new(Reader::new(kv.clone())),
@@ -262,7 +272,10 @@ impl Ledger {
             places,
             remembered,
             underway,
-            fuse: Arc::new(Fuse::new(kv.clone(), quarantine)),
+            claims: Claims::new(&kv, &fuse, &options, &budget),
+            named: Arc::new(Semaphore::new(options.max_in_flight)),
+            running,
+            fuse,
             metrics,
             kv,
             options,

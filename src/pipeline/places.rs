@@ -32,9 +32,17 @@ pub(super) struct Places {
 
 #[derive(Debug)]
 struct Known {
-    held: HashMap<Key, Arc<Place>>,
+    held: HashMap<Key, Holding>,
     /// What was last seen of cells that nobody holds.
     left: Generations<Key, Sight>,
+}
+
+/// A place that is held.
+#[derive(Debug)]
+struct Holding {
+    place: Arc<Place>,
+    /// How many hold it.
+    holds: usize,
 }
 
 /// The cell of one person.
@@ -105,8 +113,11 @@ impl Places {
     /// Holds the place of `key`.
     pub(super) fn hold(self: &Arc<Self>, key: Key) -> Held {
         let mut known = self.known();
-        let place = match known.held.get(&key) {
-            Some(place) => Arc::clone(place),
+        let place = match known.held.get_mut(&key) {
+            Some(holding) => {
+                holding.holds += 1;
+                Arc::clone(&holding.place)
+            }
             None => {
                 let seen = Seen {
                     sight: known.left.recall(&key),
@@ -118,7 +129,11 @@ impl Places {
                     seats: Arc::new(Semaphore::new(SEATS)),
                     seen: Mutex::new(seen),
                 });
-                known.held.insert(key, Arc::clone(&place));
+                let holding = Holding {
+                    place: Arc::clone(&place),
+                    holds: 1,
+                };
+                known.held.insert(key, holding);
                 place
             }
         };
@@ -294,10 +309,13 @@ impl Deref for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let mut known = self.places.known();
-        // One in the map, one here: nobody else has it, and nobody gets it while the map is locked.
-        if Arc::strong_count(&self.place) == 2
-            && let Some((key, place)) = known.held.remove_entry(&self.place.key)
-            && let Some(sight) = place.seen().known()
+        let Some(holding) = known.held.get_mut(&self.place.key) else {
+            return;
+        };
+        holding.holds -= 1;
+        if holding.holds == 0
+            && let Some((key, holding)) = known.held.remove_entry(&self.place.key)
+            && let Some(sight) = holding.place.seen().known()
             // Without epochs nothing tells what was seen from what came after a reset that others made.
             && sight.epoch.is_some()
         {

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use super::underway::Underway;
 use crate::kv::KvError;
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
+use crate::telemetry::Chain;
 
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 64;
@@ -36,6 +38,8 @@ pub(super) struct Sweeper {
     metrics: Arc<LedgerMetrics>,
     patience: Patience,
     chance: Chance,
+    /// Whether the last round could not look.
+    is_blind: bool,
     watched: Watched,
     finishing: JoinSet<()>,
     at_a_time: Arc<Semaphore>,
@@ -62,6 +66,7 @@ impl Sweeper {
             metrics: Arc::clone(&ledger.metrics),
             patience: ledger.options.patience,
             chance: chance(ledger.options.seed, "sweeper"),
+            is_blind: false,
             watched: Watched::default(),
             finishing: JoinSet::new(),
             at_a_time: Arc::new(Semaphore::new(AT_A_TIME)),
@@ -96,12 +101,19 @@ impl Sweeper {
         let (suspicion, snapshot) = match looked.await {
             Ok(looked) => looked,
             Err(error) => {
-                tracing::debug!(%error, "open transfers could not be looked for");
+                if !self.is_blind {
+                    self.is_blind = true;
+                    let error = Chain(&error);
+                    tracing::warn!(%error, "the ledger cannot be read; open transfers are looked for again until it can be");
+                }
                 // What could not be finished since the store was away has not been open for long.
                 self.watched.since.clear();
                 return false;
             }
         };
+        if mem::take(&mut self.is_blind) {
+            tracing::info!("the ledger can be read again");
+        }
         self.watched.look(&snapshot);
         let open = self.underway.and_open(&snapshot);
         self.metrics.saw_open(open, self.watched.oldest(&snapshot));

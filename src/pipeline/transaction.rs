@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -174,7 +175,7 @@ impl Transaction {
             // It was made before, or kept out: a part of it cannot have been.
             return match record::parse(&recorded.value) {
                 Some(Outcome::Done) => Ok(()),
-                Some(Outcome::Undone) => Err(Cause::Undone),
+                Some(Outcome::Undone) => Err(kept_out(batch, &records)),
                 None => Err(Cause::Contradiction),
             };
         }
@@ -258,6 +259,20 @@ impl Drop for Taken<'_> {
         let draft = mem::take(&mut self.draft);
         self.remembered.put(self.epoch.flatten(), draft.before());
     }
+}
+
+/// Parts those of `batch` who were undone, which `records` say, from the others: what was sent of it, it never
+/// will be made as it is.
+fn kept_out(batch: &Batch, records: &[Entry]) -> Cause {
+    batch.cannot_land();
+    let undone: HashSet<&Key> = records.iter().map(|record| &record.key).collect();
+    let postings = batch.postings().iter().enumerate();
+    let refused = postings.filter(|(_, posting)| undone.contains(&record::key(posting.id)));
+    batch.parts_with(Unmade {
+        refused: refused.map(|(at, _)| (at, Cause::Undone)).collect(),
+        put_off: Vec::new(),
+    });
+    Cause::Parted
 }
 
 /// Those of `batch` for which nobody waits any more. None, once a write was sent that may land: it is the

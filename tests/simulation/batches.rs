@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
-use splitdim::kv::{Conflict, KvError, KvRequest, KvResponse, KvService};
+use splitdim::kv::{Conflict, Kv, KvError, KvRequest, KvResponse, KvService, Put};
 use splitdim::ledger::{MAX_BALANCE, Transfer};
 use splitdim::pipeline::{Ledger, Options, TransferError};
 use tokio::task::JoinSet;
@@ -36,6 +36,29 @@ async fn those_who_wait_share_a_write_and_a_replica_alone_reads_nothing_again() 
     let balances = balances(&ledger).await;
     assert!(balances.iter().all(|balance| balance.abs() == 3));
     assert_eq!(balances.len(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_somebody_has_undone_fails_alone() {
+    let (store, undone) = (own(), Uuid::now_v7());
+    let record = Put::new(
+        format!("!t/{undone}"),
+        r#"{"result":"undone","sender":"a","receiver":"b","amount":1}"#,
+        0,
+    );
+    let kv = Kv::new(store.clone());
+    kv.put(record, None).await.unwrap();
+    let ledger = ledger(before(store, |_| Ok(())));
+    let others = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { made(&ledger, pairs(20)).await }
+    });
+    let one = ledger.transfer(undone, transfer("a", "b", 1)).await;
+    assert!(
+        matches!(one, Err(TransferError::NotApplied { .. })),
+        "{one:?}"
+    );
+    assert_eq!(others.await.unwrap(), 20);
 }
 
 #[tokio::test(start_paused = true)]

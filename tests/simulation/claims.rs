@@ -1,12 +1,12 @@
 //! Transfers that are posted again and again under one key are made once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use splitdim::kv::{KvError, KvRequest, KvService};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
 use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{ClientKey, Ledger, Options, Status, TransferError};
 use tokio::task::JoinSet;
@@ -107,10 +107,124 @@ async fn a_store_that_is_away_is_answered_in_time_and_the_key_stays_free() {
         true => Fate::Refused,
         false => Fate::Fine,
     }));
-    assert_not_known_in_time(&ledger).await;
+    let begun = Instant::now();
+    let answer = once(&ledger, "k", 5).await;
+    assert!(
+        matches!(answer, Err(TransferError::Unclaimed { .. })),
+        "{answer:?}"
+    );
+    assert!(begun.elapsed() < Duration::from_secs(5));
     is_away.store(false, Ordering::SeqCst);
     once(&ledger, "k", 5).await.unwrap();
     assert_eq!(balances(&ledger).await, [5, -5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_in_trouble_is_not_asked_more_for_keys() {
+    let asked = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&asked);
+    let ledger = transactional(network(own(), move |_| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        Fate::Refused
+    }));
+    let mut posts = JoinSet::new();
+    for post in 0..300 {
+        let ledger = ledger.clone();
+        posts.spawn(async move {
+            sleep(Duration::from_millis(post * 10)).await;
+            once(&ledger, &post.to_string(), 5).await
+        });
+    }
+    let answers = posts.join_all().await;
+    assert!(answers.iter().all(Result::is_err));
+    // What gives the keys back has ended, too. Each asks once; retries are those of the budget.
+    sleep(Duration::from_secs(60)).await;
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= 2 * 300 + 150, "{asked}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_wait_for_keys_than_may() {
+    let slow = KvService::new(service_fn({
+        let store = own();
+        move |request| {
+            let mut store = store.clone();
+            async move {
+                sleep(Duration::from_millis(100)).await;
+                store.ready().await?.call(request).await
+            }
+        }
+    }));
+    let options = Options {
+        max_in_flight: 2,
+        ..Options::default()
+    };
+    let ledger = Ledger::saga(slow, options, Tracker::new());
+    let mut posts = JoinSet::new();
+    for post in 0..5 {
+        let ledger = ledger.clone();
+        posts.spawn(async move { once(&ledger, &post.to_string(), 1).await });
+    }
+    let mut refused = 0;
+    for answer in posts.join_all().await {
+        match answer {
+            Ok(_) => {}
+            Err(TransferError::Unclaimed { .. }) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(refused, 3);
+    assert_eq!(balances(&ledger).await, [2, -2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_quarantine_no_key_is_claimed_and_what_was_made_is_told() {
+    for way in [saga, transactional] {
+        let store = own();
+        let ledger = way(store.clone());
+        let id = once(&ledger, "made", 5).await.unwrap();
+        let reason = r#"{"reason":"something is wrong","sum":0}"#;
+        let kv = Kv::new(store);
+        kv.put(Put::new("!quarantine", reason, 0), None)
+            .await
+            .unwrap();
+        ledger.follow_quarantine().await;
+        assert_eq!(once(&ledger, "made", 5).await.unwrap(), id);
+        let refused = once(&ledger, "new", 5).await;
+        assert!(
+            matches!(refused, Err(TransferError::Quarantined { .. })),
+            "{refused:?}"
+        );
+        let (claim, _) = kv.get("!k/new".into()).await.unwrap();
+        assert_eq!(claim.version, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_put_was_in_doubt_is_given_back() {
+    for fate in [Fate::Unanswered, Fate::Late] {
+        let claimed = OnceLock::new();
+        let ledger = transactional(network(own(), move |request| {
+            let is_first = claimed.get().is_none();
+            let since: Instant = match is_claim(request) {
+                true => *claimed.get_or_init(Instant::now),
+                false => *claimed.get().unwrap_or(&Instant::now()),
+            };
+            match since.elapsed() < Duration::from_millis(4500) {
+                true if is_claim(request) && is_first => fate,
+                true if !is_first => Fate::Refused,
+                _ => Fate::Fine,
+            }
+        }));
+        let answer = once(&ledger, "k", 5).await;
+        assert!(
+            matches!(answer, Err(TransferError::Unclaimed { .. })),
+            "{answer:?}"
+        );
+        sleep(Duration::from_secs(20)).await;
+        once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(balances(&ledger).await, [5, -5]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -292,7 +406,7 @@ async fn assert_not_known_in_time(ledger: &Ledger) {
 async fn once(ledger: &Ledger, name: &str, amount: i64) -> Result<Uuid, TransferError> {
     let key = ClientKey::new(name).unwrap();
     let transfer = transfer("a", "b", amount);
-    ledger.transfer_once(&key, Uuid::now_v7(), transfer).await
+    ledger.transfer_once(key, Uuid::now_v7(), transfer).await
 }
 
 fn transactional(store: KvService) -> Ledger {

@@ -11,18 +11,17 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
-use super::ledgers::transfer;
+use super::ledgers::{own, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
-use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
 use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{Ledger, Options, Status, TransferError};
-use splitdim::store::Memory;
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_was_given_up_never_happens_later() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     // Every transfer comes too late; the tombstone, which is alone, comes in time.
     let network = faulty(store.clone(), |request| match request {
         KvRequest::Transaction { puts, .. } if puts.len() > 1 => {
@@ -44,7 +43,7 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nobody_can_know_is_answered_unknown() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let network = faulty(store, |request| match request {
         KvRequest::Get { .. } => (Fate::Fine, Duration::ZERO),
         _ => (Fate::Lost, Duration::ZERO),
@@ -60,7 +59,7 @@ async fn what_nobody_can_know_is_answered_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let network = faulty(store, |_| (Fate::Refused, Duration::ZERO));
     let begun = tokio::time::Instant::now();
     let answer = ledger(network)
@@ -74,8 +73,30 @@ async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn more_than_may_be_under_way_are_refused_as_such() {
+    let slow = || faulty(own(), |_| (Fate::Fine, Duration::from_millis(10)));
+    let options = Options {
+        max_in_flight: 1,
+        ..Options::default()
+    };
+    for ledger in [
+        Ledger::saga(slow(), options, Tracker::new()),
+        Ledger::transactional(slow(), options, Tracker::new()),
+    ] {
+        let make = || ledger.transfer(Uuid::now_v7(), transfer("a", "b", 5));
+        let (first, second) = tokio::join!(make(), make());
+        first.unwrap();
+        assert!(
+            matches!(second, Err(TransferError::Overloaded { .. })),
+            "{second:?}"
+        );
+        assert_eq!(balances(&ledger).await[0].1, 5);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let network = faulty(store.clone(), |request| match request {
         KvRequest::Transaction { .. } => (Fate::Fine, Duration::from_secs(5)),
         _ => (Fate::Fine, Duration::ZERO),
@@ -101,7 +122,7 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_not_sent_in_time_is_never_sent() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
     let answer = ledger(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
@@ -117,7 +138,7 @@ async fn what_was_not_sent_in_time_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_made_before_a_reset_is_unknown() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let resetting = store.clone();
     let first = Arc::new(AtomicBool::new(true));
     // The first write is made, but its answer is lost, and a reset follows; later ones are lost.
@@ -147,7 +168,7 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_slow_reset_has_left_in_doubt_does_not_stay_open() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let was_reset = Arc::<AtomicBool>::default();
     // The first write comes to stand behind a reset.
     let behind_a_reset = KvService::new(service_fn(move |request: KvRequest| {
@@ -208,7 +229,7 @@ async fn nothing_is_remembered_of_a_store_that_does_not_tell_of_resets() {
 
 #[tokio::test(start_paused = true)]
 async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_millis(2500)));
     let slow = ledger(network);
     let mut polls = Vec::new();
@@ -235,7 +256,7 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     ledger(store.clone())
         .transfer(Uuid::now_v7(), transfer("a", "b", 7))
         .await
@@ -266,7 +287,7 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
 
 #[tokio::test]
 async fn a_balance_stays_within_what_is_counted() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let ledger = ledger(store);
     ledger
         .transfer(Uuid::now_v7(), transfer("a", "b", MAX_BALANCE))
@@ -289,7 +310,7 @@ async fn a_balance_stays_within_what_is_counted() {
 
 #[tokio::test]
 async fn what_is_no_balance_is_never_overwritten() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let kv = Kv::new(store.clone());
     let foreign = Put::new("a", "seven", 0);
     kv.put(foreign, None).await.unwrap();

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
 use splitdim::ledger::{Amount, Transfer};
 use splitdim::pipeline::{Ledger, Options, Status, TransferError};
-use splitdim::store::Memory;
-use tokio::time::sleep;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
+use super::ledgers::{self, own};
 use super::replica::lost;
 use super::schedule::name;
 use super::verdict::at_rest;
 
 #[tokio::test(start_paused = true)]
 async fn money_from_nowhere_stops_every_replica_until_it_is_gone() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let (one, other) = (tended(&store), tended(&store));
     one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
     sleep(Duration::from_secs(5)).await;
@@ -49,7 +51,7 @@ async fn money_from_nowhere_stops_every_replica_until_it_is_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_lifts_it() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let (one, other) = (tended(&store), tended(&store));
     one.transfer(Uuid::now_v7(), transfer()).await.unwrap();
     sleep(Duration::from_secs(5)).await;
@@ -65,7 +67,7 @@ async fn a_reset_lifts_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_imported_ledger_may_sum_to_anything_that_stays() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     put(&store, "x", "7").await;
     let ledger = tended(&store);
     sleep(Duration::from_secs(5)).await;
@@ -76,7 +78,7 @@ async fn an_imported_ledger_may_sum_to_anything_that_stays() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_no_balance_is_no_reason_if_it_takes_no_part() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let ledger = tended(&store);
     sleep(Duration::from_secs(5)).await;
     put(&store, "x", "seven").await;
@@ -86,7 +88,7 @@ async fn what_is_no_balance_is_no_reason_if_it_takes_no_part() {
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
-    let (store, _writing) = spawn_embedded(Memory::new());
+    let store = own();
     let blocked = Arc::new(AtomicBool::new(true));
     // No put of the receiver's cell gets through, from nobody.
     let is_blocked = Arc::clone(&blocked);
@@ -151,6 +153,65 @@ async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
 }
 
 /// A replica on `store` that looks after the ledger.
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_has_left_open_is_finished_soon_however_busy_a_person_is() {
+    let begun = Instant::now();
+    let is_away = move || begun.elapsed() < Duration::from_secs(30);
+    let store = own();
+    let slow = KvService::new(service_fn({
+        let store = store.clone();
+        move |request: KvRequest| {
+            let mut store = store.clone();
+            async move {
+                sleep(Duration::from_millis(2)).await;
+                // Nobody can be debited.
+                match &request {
+                    KvRequest::Put { put, .. } if put.key.starts_with("debtor") && is_away() => {
+                        Err(KvError::Unavailable("refused".into()))
+                    }
+                    _ => store.ready().await?.call(request).await,
+                }
+            }
+        }
+    }));
+    let ledger = tended(&slow);
+    let ids: Vec<_> = (0..16).map(|_| Uuid::now_v7()).collect();
+    let mut posts = JoinSet::new();
+    for (number, id) in ids.iter().copied().enumerate() {
+        let (ledger, debtor) = (ledger.clone(), format!("debtor {number}"));
+        posts.spawn(async move {
+            ledger
+                .transfer(id, ledgers::transfer("busy", &debtor, 1))
+                .await
+        });
+    }
+    for answer in posts.join_all().await {
+        assert!(
+            matches!(answer, Err(TransferError::Unknown { .. })),
+            "{answer:?}"
+        );
+    }
+    for number in 0..8 {
+        let (ledger, other) = (ledger.clone(), format!("other {number}"));
+        tokio::spawn(async move {
+            loop {
+                let some = ledgers::transfer("busy", &other, 1);
+                let _ = ledger.transfer(Uuid::now_v7(), some).await;
+            }
+        });
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert!(!is_away());
+    sleep(Duration::from_secs(5)).await;
+    for id in ids {
+        let status = ledger.status(id).await.unwrap();
+        assert!(
+            matches!(status, Some(Status::Done | Status::Undone)),
+            "{status:?}"
+        );
+    }
+}
+
 fn tended(store: &KvService) -> Ledger {
     let ledger = Ledger::saga(store.clone(), Options::default(), Tracker::new());
     let tending = ledger.clone();

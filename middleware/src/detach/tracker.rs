@@ -28,7 +28,12 @@ impl Tracker {
         self.tasks.wait().await;
     }
 
-    pub(crate) fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
+    /// Runs `work` to its end on a task of its own, as one more call that is under way.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn spawn<F>(&self, work: F) -> JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
     {
