@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! 0          head: magic, format, length of the journal, key of the seals
-//! 4096       mark: the last revision that was synced in the journal
+//! 4096       mark: a revision that was synced in the journal
 //! 8192       journal, in two halves: the commits since the last checkpoint
+//! 4096 + n   another mark
 //! 8192 + n   the database (redb): the last checkpoint
 //! ```
+//!
+//! There was one mark once, and the journal went on to the database. So an older program writes commits over the
+//! second one, which is none then; and what it has left there is read as the commits that it is.
 
 use std::io;
 
@@ -26,7 +30,10 @@ pub(super) const WITH_RUNS: u64 = 3;
 /// The format in which it had rows only.
 const OF_ROWS: u64 = 2;
 
-/// Where the mark is: on a page of its own.
+/// Bytes that a disk, or what is below it, may lose or damage as a whole.
+pub(super) const PAGE: u64 = 4096;
+
+/// Where the first mark is: on a page of its own.
 pub(super) const MARK_AT: u64 = 4096;
 
 /// Where the journal begins.
@@ -78,6 +85,11 @@ impl Head {
     /// Where the database begins.
     pub(super) fn database_at(&self) -> u64 {
         JOURNAL_AT + self.journal
+    }
+
+    /// Where the second mark is: on a page of its own, and far from the first one.
+    pub(super) fn second_mark_at(&self) -> u64 {
+        self.database_at() - PAGE
     }
 
     pub(super) fn write(&self, file: &dyn StorageBackend) -> io::Result<()> {

@@ -5,7 +5,8 @@ use redb::StorageBackend;
 
 use super::Storage;
 use super::frame::{self, Frame};
-use super::head::{Head, JOURNAL_AT, MARK_AT};
+use super::head::{Head, JOURNAL_AT, PAGE};
+use super::marks::Marks;
 use super::seal::Seal;
 use super::syncs::Syncs;
 use crate::store::{Key, Versioned};
@@ -26,14 +27,17 @@ const SECTOR: usize = 512;
 /// lost, and the end of the frame before must not be.
 ///
 /// A last frame that is not whole was being written when the power failed, and nobody was told of it. Or
-/// it was damaged later: the *mark* tells which. It is written after each sync, and not synced itself, for
-/// it outlives the process as it is, and the next sync takes it along.
+/// it was damaged later: the [*mark*](Marks) tells which. It is written after each sync, and not synced itself,
+/// for it outlives the process as it is, and the next sync takes it along.
 #[derive(Debug)]
 pub(super) struct Journal {
     file: Storage,
     seal: Seal,
-    /// Bytes of a half.
+    marks: Marks,
+    /// Where the second half begins, from the beginning of the first.
     half: u64,
+    /// Bytes of a half that are written to.
+    room: u64,
     /// Whether the second half is written to.
     is_second: bool,
     /// Where the next frame will be, from the beginning of that half.
@@ -49,7 +53,7 @@ pub(super) enum Appended {
     Whole,
     /// There is no room in this half.
     Full,
-    /// It is longer than a half.
+    /// It is longer than the room in a half.
     TooLong,
 }
 
@@ -74,20 +78,23 @@ impl Journal {
             file.write(at, &ZEROS[..count])?;
             at += count as u64;
         }
-        write_mark(file, head.seal(), revision)
+        Marks::read(file, head)?.write(file, revision)
     }
 
     /// That of a store which has a checkpoint with all that is in it: it begins anew.
-    pub(super) fn new(file: Storage, head: &Head, syncs: Syncs) -> Self {
-        Self {
+    pub(super) fn new(file: Storage, head: &Head, syncs: Syncs) -> io::Result<Self> {
+        let half = half(head);
+        Ok(Self {
+            marks: Marks::read(&*file, head)?,
             file,
             seal: head.seal(),
-            half: half(head),
+            half,
+            room: half.saturating_sub(PAGE),
             is_second: false,
             end: 0,
             syncs,
             buffer: Vec::new(),
-        }
+        })
     }
 
     /// Reads the commits since `checkpoint`, a revision.
@@ -115,9 +122,9 @@ impl Journal {
                 frames.push(frame);
             }
         }
-        Ok(match read_mark(file, seal)? {
-            Some(mark) if mark <= revision => Replayed::Frames(frames),
-            _ => Replayed::Damaged,
+        Ok(match Marks::read(file, head)?.newest() {
+            Some(mark) if mark > revision => Replayed::Damaged,
+            _ => Replayed::Frames(frames),
         })
     }
 
@@ -128,10 +135,10 @@ impl Journal {
         rows: &BTreeMap<Key, Versioned>,
     ) -> io::Result<Appended> {
         let length = frame::length(rows) as u64;
-        if length > self.half {
+        if length > self.room {
             return Ok(Appended::TooLong);
         }
-        if self.end + length > self.half {
+        if self.end + length > self.room {
             return Ok(Appended::Full);
         }
         frame::encode(&mut self.buffer, self.seal, (before, revision), rows);
@@ -144,8 +151,8 @@ impl Journal {
     }
 
     /// Notes that `revision` is synced, in the journal or in a checkpoint.
-    pub(super) fn mark(&self, revision: u64) -> io::Result<()> {
-        write_mark(&*self.file, self.seal, revision)
+    pub(super) fn mark(&mut self, revision: u64) -> io::Result<()> {
+        self.marks.write(&*self.file, revision)
     }
 
     /// Writes to the other half from now on. There must be a checkpoint with all that is in it.
@@ -156,26 +163,13 @@ impl Journal {
 
     /// How much of the half that is written to is full, of how much.
     pub(super) fn fill(&self) -> (u64, u64) {
-        (self.end, self.half)
+        (self.end, self.room)
     }
 }
 
-/// Bytes of a half: whole sectors, and no more than a frame can tell.
+/// Bytes of a half: whole sectors, and no more than a frame can tell. The last page of the second one has a mark,
+/// so that much is left free in both.
 fn half(head: &Head) -> u64 {
     let half = (head.journal / 2).min(u64::from(u32::MAX));
     half - half % SECTOR as u64
-}
-
-fn write_mark(file: &dyn StorageBackend, seal: Seal, revision: u64) -> io::Result<()> {
-    let revision = revision.to_le_bytes();
-    file.write(MARK_AT, &[seal.of(&revision), revision].concat())
-}
-
-fn read_mark(file: &dyn StorageBackend, seal: Seal) -> io::Result<Option<u64>> {
-    let mut mark = [0; 16];
-    file.read(MARK_AT, &mut mark)?;
-    let revision = seal
-        .open(&mark)
-        .and_then(|revision| revision.try_into().ok());
-    Ok(revision.map(u64::from_le_bytes))
 }

@@ -12,6 +12,7 @@ mod frame;
 mod head;
 mod held;
 mod journal;
+mod marks;
 mod meta;
 mod open;
 mod part;

@@ -101,6 +101,7 @@ impl Disk {
             tracing::info!(path = %path.display(), "the store was given blocks");
         }
         let journal = Journal::new(file, &head, held.syncs());
+        let mut journal = journal.map_err(io_error("read", &path))?;
         if let Some(newest) = frames.last() {
             // Written anew, since a sync of the journal may have failed before, and what was read
             // now may not be on the disk.

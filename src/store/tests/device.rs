@@ -1,6 +1,7 @@
 //! A disk for tests: remembers every step, fails and blocks when told, loses power.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
@@ -10,7 +11,7 @@ use tempfile::TempDir;
 use super::chance::Chance;
 
 /// What a power failure leaves or takes as a whole.
-const SECTOR: usize = 512;
+pub(in crate::store) const SECTOR: usize = 512;
 
 /// "No space left on device" and "Input/output error".
 pub(in crate::store) const DISK_FULL: i32 = 28;
@@ -163,6 +164,36 @@ impl Device {
         image
     }
 
+    /// Destroys in `image`, which is what a power failure after `count` steps has left, what was being written
+    /// just then: a part of so many bytes, of one of the writes to `places` that were not synced. Whether there
+    /// was one.
+    pub(in crate::store) fn destroy_in_flight(
+        &self,
+        count: usize,
+        (places, bytes): (&[Range<usize>], usize),
+        image: &mut [u8],
+        chance: &mut Chance,
+    ) -> bool {
+        let state = self.state();
+        let unsynced = state.steps[..count].rsplit(|step| *step == Step::Sync);
+        let parts: Vec<_> = unsynced
+            .take(1)
+            .flatten()
+            .flat_map(|step| step.parts(bytes))
+            .filter(|part| part.end <= image.len())
+            .filter(|part| places.iter().any(|place| place.contains(&part.start)))
+            .collect();
+        if parts.is_empty() {
+            return false;
+        }
+        let part = &mut image[parts[chance.below(parts.len())].clone()];
+        match chance.percent(50) {
+            true => part.fill(0),
+            false => part.fill_with(|| chance.below(256) as u8),
+        }
+        true
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap()
     }
@@ -226,6 +257,15 @@ impl Step {
             Self::Length(length) => content.resize(*length, 0),
             Self::Sync | Self::Failed => {}
         }
+    }
+
+    /// The parts of a device, of so many bytes each, to which it writes.
+    fn parts(&self, bytes: usize) -> impl Iterator<Item = Range<usize>> {
+        let written = match self {
+            Self::Write(offset, data) => offset / bytes..(offset + data.len()).div_ceil(bytes),
+            Self::Length(_) | Self::Sync | Self::Failed => 0..0,
+        };
+        written.map(move |part| part * bytes..(part + 1) * bytes)
     }
 }
 

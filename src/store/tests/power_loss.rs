@@ -2,13 +2,17 @@
 
 use super::Backend;
 use super::chance::Chance;
-use super::device::Device;
-use super::workload::{Content, Workload, new_device, open};
+use super::device::{Device, SECTOR};
+use super::workload::{Content, DATABASE, Workload, new_device, open};
 
 const SEEDS: u64 = 1_000;
 
 /// Each image is opened, written to, and loses power again, perhaps while it is opened.
 const FAILURES: usize = 3;
+
+/// What stands where it is in one place only, and is not survived if it is destroyed while it is written: the
+/// head, which is when the store is made or converted, and redb's, a few times for each checkpoint.
+const ONCE: usize = 4_096;
 
 #[test]
 fn what_was_acknowledged_survives_power_failures_and_nothing_half_done_does() {
@@ -24,6 +28,7 @@ fn what_was_acknowledged_survives_power_failures_and_nothing_half_done_does() {
         ("an unacknowledged commit is not there", seen.undone),
         ("the power failed during the opening", seen.while_opening),
         ("something unsynced was lost", seen.lossy),
+        ("what was being written was destroyed", seen.destroyed),
     ] {
         assert!(count * 20 > seen.images, "{kind}: {seen:?}");
     }
@@ -37,6 +42,7 @@ struct Seen {
     undone: usize,
     while_opening: usize,
     lossy: usize,
+    destroyed: usize,
 }
 
 fn fail_again_and_again(seed: u64, seen: &mut Seen) {
@@ -63,7 +69,11 @@ fn fail_again_and_again(seed: u64, seen: &mut Seen) {
             2..5 => acknowledged[chance.below(acknowledged.len())] - 1 - chance.below(2),
             _ => opened + chance.below(device.count() - opened + 1),
         };
-        let image = device.after_power_loss(instant, &mut chance);
+        let mut image = device.after_power_loss(instant, &mut chance);
+        let places = [ONCE..DATABASE, DATABASE + ONCE..usize::MAX];
+        let destroyed = chance.percent(50)
+            && device.destroy_in_flight(instant, (&places, SECTOR), &mut image, &mut chance);
+        seen.destroyed += usize::from(destroyed);
         seen.images += 1;
         seen.while_opening += usize::from(instant < opened);
         seen.lossy += usize::from(image != device.content_after(instant));

@@ -42,7 +42,13 @@ impl fmt::Debug for Content {
 }
 
 /// Bytes of the journal: a few commits, so that there are checkpoints in between.
-const JOURNAL: u64 = 64 * 1024;
+const JOURNAL: u64 = 72 * 1024;
+
+/// Where the database begins in the devices of these tests.
+pub(in crate::store) const DATABASE: usize = 8_192 + JOURNAL as usize;
+
+/// Where there are marks in them, each on a page of its own.
+pub(in crate::store) const MARKS: [usize; 2] = [4_096, DATABASE - 4_096];
 
 /// Batches of writes; each is one commit, and is sent when the one before it was answered.
 #[derive(Debug)]

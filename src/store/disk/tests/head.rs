@@ -4,15 +4,12 @@ use tempfile::TempDir;
 
 use crate::store::disk::head::{Begins, Head};
 use crate::store::tests::device::Device;
-use crate::store::tests::workload::{Content, new_device, open};
+use crate::store::tests::workload::{Content, DATABASE, MARKS, new_device, open};
 use crate::store::tests::{put, puts, with_store};
 use crate::store::{Backend, Disk, FILE_NAME, OpenError, Store, Write};
 
 /// Bytes of the head: magic, seal, format, length of the journal, key.
 const HEAD: usize = 16 + 8 + 8 + 8 + 16;
-
-/// Where the database begins in the devices of these tests.
-const DATABASE: usize = 8_192 + 64 * 1024;
 
 #[test]
 fn a_newer_format_is_refused_by_its_number() {
@@ -93,7 +90,7 @@ fn no_damaged_bit_shows_an_older_commit() {
         ended.unwrap();
         for sound in [killed, device.content()] {
             let places = (0..HEAD)
-                .chain(4_096..4_112)
+                .chain(MARKS.into_iter().flat_map(|mark| mark..mark + 16))
                 .chain(DATABASE..DATABASE + 320);
             for (at, bit) in places.flat_map(|at| (0..8).map(move |bit| (at, bit))) {
                 let mut content = sound.clone();

@@ -16,7 +16,7 @@ use crate::store::tests::everything;
 use crate::store::tests::workload::{new_device, open};
 use crate::store::{Backend, Key, Snapshot, Stamp, Versioned};
 
-const LENGTH: u64 = 4_096;
+const LENGTH: u64 = 12_288;
 
 #[test]
 fn a_frame_is_read_as_it_was_written() {
@@ -46,12 +46,12 @@ fn what_is_damaged_or_cut_off_or_of_another_store_is_no_frame() {
 #[test]
 fn a_commit_is_one_write_and_one_sync_and_then_its_mark() {
     let (file, head) = created();
-    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default());
+    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default()).unwrap();
     file.record();
     assert_eq!(journal.append((0, 1), &row("a", "1")).unwrap(), Whole);
     assert!(matches!(
         file.steps()[..],
-        [Step::Write(8_192, _), Step::Sync, Step::Write(4_096, _)]
+        [Step::Write(8_192, _), Step::Sync, Step::Write(16_384, _)]
     ));
     assert_eq!(revisions(&file, &head, 0), Some(vec![1]));
 }
@@ -59,7 +59,7 @@ fn a_commit_is_one_write_and_one_sync_and_then_its_mark() {
 #[test]
 fn what_finds_no_room_is_not_begun() {
     let (file, head) = created();
-    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default());
+    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default()).unwrap();
     let [long, too_long] = [1_200, 2_100].map(|length| "x".repeat(length));
     assert_eq!(journal.append((0, 1), &row("a", &long)).unwrap(), Whole);
     file.record();
@@ -76,7 +76,7 @@ fn what_finds_no_room_is_not_begun() {
 #[test]
 fn what_a_checkpoint_has_does_not_count_again_in_whichever_half_it_is() {
     let (file, head) = created();
-    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default());
+    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default()).unwrap();
     let append = |journal: &mut Journal, revision: u64| {
         let rows = row(&revision.to_string(), "1");
         let appended = journal.append((revision - 1, revision), &rows);
@@ -101,7 +101,7 @@ fn what_a_checkpoint_has_does_not_count_again_in_whichever_half_it_is() {
 #[test]
 fn a_last_frame_that_is_not_whole_counts_as_damaged_only_if_somebody_was_told_of_it() {
     let (file, head) = created();
-    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default());
+    let mut journal = Journal::new(Arc::new(file.clone()), &head, Syncs::default()).unwrap();
     assert_eq!(journal.append((0, 1), &row("a", "1")).unwrap(), Whole);
     let one = file.content();
     assert_eq!(journal.append((1, 2), &row("b", "2")).unwrap(), Whole);

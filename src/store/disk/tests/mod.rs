@@ -4,6 +4,7 @@ mod former;
 mod head;
 mod held;
 mod journal;
+mod marks;
 mod upgrade;
 
 use std::sync::Arc;
