@@ -6,6 +6,7 @@ mod block;
 mod blocks;
 mod checkpoint;
 mod create;
+mod directory;
 mod file;
 mod former;
 mod frame;
@@ -28,7 +29,6 @@ mod versions;
 mod writing;
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +40,7 @@ use super::{Backend, Fault, Key, Newest, Snapshot};
 
 use crate::metrics::CommitMetrics;
 use checkpoint::Checkpoint;
+use directory::sync_directory;
 use journal::{Appended, Journal};
 use settling::Settling;
 use snapshot::DiskSnapshot;
@@ -203,9 +204,4 @@ fn fault(action: &'static str, path: &Path, error: impl Into<redb::Error>) -> Fa
         redb::Error::Io(error) => Fault::new(action, path, error),
         other => Fault::new(action, path, other),
     }
-}
-
-/// Makes a rename in `directory` durable.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

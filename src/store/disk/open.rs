@@ -12,6 +12,7 @@ use redb::{Database, ReadableDatabase};
 
 use super::checkpoint::Checkpoint;
 use super::create::create;
+use super::directory::make_directory;
 use super::file::{damaged, file, io_error, unsound, verified, write_error};
 use super::former::Former;
 use super::frame::Frame;
@@ -44,7 +45,7 @@ impl Disk {
     ///
     /// [`OpenError`] says which file is the matter, and what to do.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        fs::create_dir_all(directory).map_err(io_error("make the data directory", directory))?;
+        make_directory(directory)?;
         let lock = lock(directory)?;
         let path = directory.join(FILE_NAME);
         match fs::metadata(&path) {

@@ -1,5 +1,6 @@
 mod block;
 mod blocks;
+mod directory;
 mod former;
 mod head;
 mod held;
