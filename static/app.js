@@ -5,7 +5,8 @@ const POLL_MS = 5_000;
 const TIMEOUT_MS = 20_000;
 const OUTCOME_MS = 10_000;
 const OUTCOME_POLL_MS = 1_000;
-const SAME_MS = 5 * 60_000;
+// A minute more than the page promises.
+const SAME_MS = 6 * 60_000;
 
 const byId = (id) => document.getElementById(id);
 const fields = { sender: byId("sender"), receiver: byId("receiver"), amount: byId("amount") };
@@ -21,7 +22,26 @@ function element(tag, properties, ...children) {
 }
 
 // <bdi> keeps a right-to-left name from reordering the words and numbers around it.
-const person = (name) => element("bdi", {}, name);
+const person = (name) => element("bdi", {}, visible(named(name)));
+
+// What leaves no trace, or looks like a plain space, or is a mark on nothing; and the bracket that it is shown in, so
+// that nobody is named that.
+const UNSEEN = String.raw`^\p{M}|[\p{DI}\u2800\uFFF9-\uFFFB\p{Zl}\p{Zp}⟨]|(?![ \u3000])\p{Zs}`;
+
+// Where such a character belongs, and changes what is seen: between the parts of an emoji, after a virama, and between
+// Arabic letters that would be joined without it.
+const BELONGING = String.raw`\p{ExtPict}[\uFE0F\u{1F3FB}-\u{1F3FF}]?\u200D(?=\p{ExtPict})` +
+  String.raw`|(?!\p{EPres})\p{ExtPict}\uFE0F` +
+  String.raw`|[\u094D\u09CD\u0A4D\u0ACD\u0B4D\u0BCD\u0C4D\u0CCD\u0D4D\u0DCA][\u200C\u200D](?=\p{L})` +
+  String.raw`|(?![\u0621-\u0625\u0627\u0629\u062F-\u0632\u0648\u0671\u0698])\p{Script=Arabic}\u200C(?=\p{L})`;
+
+const SHOWN_BY_NUMBER = new RegExp(`${BELONGING}|(${UNSEEN})`, "gu");
+
+/** The text, with the numbers of what cannot be seen: else "Ann" with a U+200B and one without were two equal rows. */
+function visible(text) {
+  const number = (character) => character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+  return text.replace(SHOWN_BY_NUMBER, (found, unseen) => unseen ? `⟨U+${number(unseen)}⟩` : found);
+}
 
 const money = (amount) => element("strong", {}, number.format(amount));
 const phrase = ({ sender, amount, receiver }, verb, preposition) =>
@@ -39,10 +59,10 @@ function say(section, role, ...content) {
 
 /**
  * An error to be shown. `certain` says that surely nothing changed on the server; `transfer` is where the server
- * tells later what became of a transfer.
+ * tells later what became of a transfer; `status` is that of its answer.
  */
-const failed = (message, { certain = false, field = null, transfer = null } = {}) =>
-  Object.assign(new Error(message), { certain, field, transfer });
+const failed = (message, { certain = false, field = null, transfer = null, status = null } = {}) =>
+  Object.assign(new Error(message), { certain, field, transfer, status });
 
 async function request(path, options = {}) {
   let response;
@@ -57,7 +77,7 @@ async function request(path, options = {}) {
   // Something between the server and this page may answer with a body which is not a problem document.
   const problem = (await response.json().catch(() => null)) ?? {};
   const detail = problem.detail ?? problem.title ?? `The server answered with status ${response.status}.`;
-  if (response.status < 500) throw failed(detail, { certain: true, field: problem.field });
+  if (response.status < 500) throw failed(detail, { certain: true, field: problem.field, status: response.status });
   if (problem.outcome === "quarantined") throw failed(detail, { certain: true });
   if (problem.outcome !== "not_applied") throw failed(detail, { transfer: problem.transfer });
   const seconds = Number(response.headers.get("Retry-After"));
@@ -65,25 +85,75 @@ async function request(path, options = {}) {
   throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
 }
 
-/** The keys of transfers that were sent without a good answer, by what was sent. */
-const unanswered = new Map();
+/** The keys of transfers that were sent without a good answer, by what was sent, and since when that is so. */
+const unanswered = new Map(keptKeys());
+
+/** Milliseconds that do not jump when the machine's clock is set, and go on when the page is loaded again. */
+function now() {
+  return performance.timeOrigin + performance.now();
+}
+
+/** The keys that this tab has kept over a reload. */
+function keptKeys() {
+  try {
+    // The clock may have been set back before the browser was started again.
+    const ofToday = ([sent, { key, since }]) => [sent, { key, since: Math.min(since, now()) }];
+    return (JSON.parse(sessionStorage.getItem("unanswered")) ?? []).map(ofToday);
+  } catch {
+    return [];
+  }
+}
+
+/** Keeps the keys over a reload; false where the browser does not let us. */
+function keepKeys() {
+  try {
+    sessionStorage.setItem("unanswered", JSON.stringify([...unanswered]));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /**
- * Records a transfer. Where the server does not know yet what becomes of it, this ends when that is known.
+ * Records a transfer, and answers what else is to be said of that. Where the server does not know yet what becomes of
+ * it, this ends when that is known.
  *
  * A browser sends a request again by itself, a POST too, when a connection that it has used before ends without an
  * answer; and people press a button again. By its key the server knows that it is the same transfer. Some minutes
- * later it is more likely another one.
+ * after the last of them it is more likely another one.
  */
 async function record(transfer) {
-  const body = JSON.stringify(transfer);
-  for (const [sent, { since }] of unanswered) if (Date.now() - since > SAME_MS) unanswered.delete(sent);
-  if (!unanswered.has(body)) unanswered.set(body, { key: randomKey(), since: Date.now() });
+  const sent = JSON.stringify([named(transfer.sender), named(transfer.receiver), transfer.amount]);
+  for (const [other, { since }] of unanswered) if (now() - since > SAME_MS) unanswered.delete(other);
+  const isRepeated = unanswered.has(sent);
+  const key = unanswered.get(sent)?.key ?? randomKey();
+  const wait = () => unanswered.set(sent, { key, since: now() });
+  wait();
+  keepKeys();
+  try {
+    await send(transfer, key);
+    unanswered.delete(sent);
+  } catch (failure) {
+    // What was sent before may be made yet, whatever becomes of this one.
+    failure.isRepeated = isRepeated;
+    if (failure.certain && !isRepeated) unanswered.delete(sent);
+    else wait();
+    throw failure;
+  } finally {
+    keepKeys();
+  }
+  return isRepeated ? " It counts once, together with what was sent before." : "";
+}
+
+// As the server understands it: a name is the same with a space behind it, which is easily typed.
+const named = (name) => name.normalize("NFC").replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
+
+async function send(transfer, key) {
   try {
     const answer = await request("/api/transfer", {
       method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": unanswered.get(body).key },
-      body,
+      headers: { "Content-Type": "application/json", "Idempotency-Key": key },
+      body: JSON.stringify(transfer),
     });
     if (answer !== "") throw failed("Something else than the server has answered.");
   } catch (failure) {
@@ -91,7 +161,6 @@ async function record(transfer) {
     if (outcome === "undone") throw failed("It was not recorded; please try again.", { certain: true });
     if (outcome !== "done") throw failure;
   }
-  unanswered.delete(body);
 }
 
 // crypto.randomUUID is there by HTTPS only.
@@ -163,7 +232,7 @@ function showLedger(accounts, payments) {
 }
 
 function showAccounts(accounts) {
-  byId("names").replaceChildren(...accounts.map(({ holder }) => element("option", { value: holder })));
+  byId("names").replaceChildren(...accounts.map(({ holder }) => element("option", { value: holder }, visible(holder))));
   byId("balance-rows").replaceChildren(...accounts.map(balanceRow));
   byId("balance-table").hidden = accounts.length === 0;
   byId("no-balances").textContent = accounts.length ? "" : "Nobody yet: record a first payment.";
@@ -213,18 +282,19 @@ async function change(section, action, ...success) {
     field.removeAttribute("aria-invalid");
     field.removeAttribute("aria-describedby");
   }
-  const failure = await action().then(() => null, (reason) => reason);
+  const { more, failure } = await action().then((more) => ({ more }), (failure) => ({ failure }));
   setWriting(false);
   refresh();
   if (!failure) {
-    say(section, "status", ...success).focus();
+    say(section, "status", ...success, more).focus();
     return true;
   }
-  const message = say(section, "alert", failure.message);
-  if (!failure.certain) {
-    message.append(section.id === "start-over"
-      ? " This may or may not have happened: look at the balances."
-      : " This may or may not have been recorded. To record it again within five minutes is safe: it counts once.");
+  const message = say(section, "alert", visible(failure.message));
+  if (section.id === "start-over") {
+    if (!failure.certain) message.append(" This may or may not have happened: look at the balances.");
+  } else if (!failure.certain || failure.isRepeated) {
+    const what = failure.certain ? "What was sent before" : "This";
+    message.append(` ${what} may or may not have been recorded. `, safety());
   }
   const field = section.id === "record" && Object.hasOwn(fields, failure.field) ? fields[failure.field] : null;
   field?.setAttribute("aria-invalid", "true");
@@ -232,6 +302,12 @@ async function change(section, action, ...success) {
   // Without a field at fault the message takes the focus: on the button, one more Enter would send it again.
   (field ?? message).focus();
   return false;
+}
+
+/** When a transfer of unknown outcome may be recorded again. */
+function safety() {
+  const where = keepKeys() ? "in this tab" : "if this page is not loaded anew,";
+  return `To record it again within five minutes ${where} is safe: it counts once. Later it is another payment.`;
 }
 
 async function submitForm(event) {
@@ -256,10 +332,10 @@ async function settle(payment) {
     const current = JSON.parse(await request("/api/clear").catch(nothingSent));
     const same = (other) => ["sender", "receiver", "amount"].every((key) => other[key] === payment[key]);
     if (!current.some(same)) {
-      throw failed("Not recorded: the balances have changed since, perhaps because somebody else recorded it.",
+      throw failed("Not recorded now: the balances have changed since, perhaps because it was recorded already.",
         { certain: true });
     }
-    await record(payment);
+    return record(payment);
   }, "Recorded: ", ...phrase(payment, "paid", "to"), ".");
 }
 
@@ -271,7 +347,17 @@ function nothingSent(failure) {
 async function reset() {
   const question = "Erase every person and every balance, for everybody? This cannot be undone.";
   if (!await confirmed("Erase everything", question)) return;
-  await change(byId("start-over"), () => request("/api/reset"), "Everything was erased.");
+  await change(byId("start-over"), erase, "Everything was erased.");
+}
+
+async function erase() {
+  const answer = await request("/api/reset").catch((failure) => {
+    // The server's own words are for programs, which can show a token.
+    const isRefused = failure.status === 401 || failure.status === 403;
+    throw isRefused ? failed("Only the operator can erase this ledger.", { certain: true }) : failure;
+  });
+  if (answer !== "") throw failed("Something else than the server has answered.");
+  return "";
 }
 
 /** Asks in a modal dialog, where Cancel has the focus: a repeated Enter or Escape does nothing. */
