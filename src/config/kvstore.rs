@@ -69,7 +69,7 @@ struct ServeArguments {
         default_value = "580s"
     )]
     grace_period: String,
-    /// How long a connection stays open on which nothing is answered
+    /// How long a connection stays open on which nothing is answered, 5s at least
     #[arg(
         long,
         env = "KVSTORE_IDLE_TIMEOUT",
@@ -190,11 +190,7 @@ impl Settings {
     fn new(arguments: ServeArguments) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
         let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
-        let listen = mistakes.note("--listen", values::address(&arguments.listen));
-        let ops_listen = mistakes.note(
-            "--ops-listen",
-            values::optional_address(arguments.ops_listen),
-        );
+        let listeners = values::listeners(&mut mistakes, &arguments.listen, arguments.ops_listen);
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
             &mut mistakes,
@@ -204,10 +200,11 @@ impl Settings {
         );
         let threads = mistakes.note("--threads", values::number(&arguments.threads, 0..=1024));
         let settings = (|| {
+            let (listen, ops_listen) = listeners?;
             Some(Self {
                 data: (!in_memory?).then_some(arguments.data),
-                listen: listen?,
-                ops_listen: ops_listen?,
+                listen,
+                ops_listen,
                 fault_injection: values::is_set(&arguments.fault_injection),
                 log_format: log_format?,
                 limits: limits?,

@@ -12,6 +12,9 @@ use crate::pipeline::{Options, Patience};
 /// The client gets its answer within five seconds: some of them are for what is around the transfer.
 const LONGEST_ANSWER: Duration = Duration::from_millis(4500);
 
+/// Each look reads a whole list.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(100);
+
 // Not a doc comment, which would become the description of the whole program.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How hard it tries")]
@@ -88,7 +91,7 @@ pub(super) struct PatienceArguments {
         default_value = "15s"
     )]
     undo_within: String,
-    /// How often open transfers of crashed processes are looked for
+    /// How often open transfers of crashed processes are looked for, 100ms at least
     #[arg(
         long,
         env = "SPLITDIM_SWEEP_EVERY",
@@ -104,7 +107,8 @@ pub(super) struct PatienceArguments {
         default_value = "3s"
     )]
     stale_after: String,
-    /// How long a transfer may stay open, while the store answers, before all transfers are refused
+    /// How long a transfer may stay open, while the store answers, before all transfers are refused; longer than
+    /// --stale-after
     #[arg(
         long,
         env = "SPLITDIM_QUARANTINE_AFTER",
@@ -129,10 +133,12 @@ pub(super) fn options(arguments: &PatienceArguments, mistakes: &mut Mistakes) ->
     let undo_retry_base = duration("--undo-retry-base", &arguments.undo_retry_base);
     let attempt_within = duration("--attempt-timeout", &arguments.attempt_timeout);
     let undo_within = duration("--undo-within", &arguments.undo_within);
-    let sweep_every = duration("--sweep-every", &arguments.sweep_every);
     let stale_after = duration("--stale-after", &arguments.stale_after);
     let quarantine_after = duration("--quarantine-after", &arguments.quarantine_after);
+    let quarantine_after = later(quarantine_after, stale_after, mistakes);
     let answer_within = mistakes.note("--answer-within", answer_within(&arguments.answer_within));
+    let sweep_every = values::long_duration(&arguments.sweep_every, SHORTEST_SWEEP);
+    let sweep_every = mistakes.note("--sweep-every", sweep_every);
 
     let mut number = |flag, text: &String, range: RangeInclusive<usize>| {
         let number = mistakes.note(flag, values::number(text, range))?;
@@ -171,9 +177,69 @@ pub(super) fn options(arguments: &PatienceArguments, mistakes: &mut Mistakes) ->
     })
 }
 
+/// When the ledger is quarantined: not before anybody else has tried to finish what is open.
+fn later(
+    quarantine_after: Option<Duration>,
+    stale_after: Option<Duration>,
+    mistakes: &mut Mistakes,
+) -> Option<Duration> {
+    let (quarantine_after, stale_after) = (quarantine_after?, stale_after?);
+    let value = match quarantine_after > stale_after {
+        true => Ok(quarantine_after),
+        false => Err(format!(
+            "it must be longer than --stale-after, {}, after which others finish what is open",
+            humantime::format_duration(stale_after)
+        )),
+    };
+    mistakes.note("--quarantine-after", value)
+}
+
 fn answer_within(text: &str) -> Result<Duration, String> {
     match values::positive_duration(text)? {
         duration if duration <= LONGEST_ANSWER => Ok(duration),
         _ => Err(format!("{text:?} is more than 4500ms")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        patience: PatienceArguments,
+    }
+
+    fn options(arguments: &[&str]) -> Result<Options, Mistakes> {
+        let arguments = Arguments::parse_from(["splitdim"].iter().chain(arguments));
+        let mut mistakes = Mistakes::default();
+        super::options(&arguments.patience, &mut mistakes).ok_or(mistakes)
+    }
+
+    #[test]
+    fn without_flags_it_tries_as_hard_as_by_default() {
+        let (told, default) = (options(&[]).unwrap(), Options::default());
+        assert_eq!(told.patience, default.patience);
+        assert_eq!(told.max_in_flight, default.max_in_flight);
+    }
+
+    #[test]
+    fn open_transfers_are_not_looked_for_without_a_pause() {
+        assert!(options(&["--sweep-every=100ms"]).is_ok());
+        let sentence = options(&["--sweep-every=99ms"]).unwrap_err().to_string();
+        assert_eq!(sentence, "--sweep-every: \"99ms\" is less than 100ms.");
+    }
+
+    #[test]
+    fn a_quarantine_waits_for_those_who_finish_what_is_open() {
+        assert!(options(&["--stale-after=59s"]).is_ok());
+        for arguments in [&["--stale-after=1m"][..], &["--quarantine-after=3s"]] {
+            let sentence = options(arguments).unwrap_err().to_string();
+            assert!(sentence.starts_with("--quarantine-after: "), "{sentence}");
+            assert!(sentence.contains("--stale-after"), "{sentence}");
+        }
     }
 }

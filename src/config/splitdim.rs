@@ -59,7 +59,7 @@ struct Arguments {
         default_value = "splitdim-data"
     )]
     data: PathBuf,
-    /// Keep the ledger in memory only: it is gone when the process ends
+    /// Keep the ledger in memory only, in local mode: it is gone when the process ends
     #[arg(
         long, env = "SPLITDIM_IN_MEMORY", value_name = "true|false", default_value = "false",
         num_args = 0..=1, require_equals = true, default_missing_value = "true"
@@ -90,7 +90,7 @@ struct Arguments {
         default_value = "580s"
     )]
     grace_period: String,
-    /// How long a connection stays open on which nothing is answered
+    /// How long a connection stays open on which nothing is answered, 5s at least
     #[arg(
         long,
         env = "SPLITDIM_IDLE_TIMEOUT",
@@ -222,7 +222,9 @@ impl Settings {
 
     fn new(arguments: Arguments, reset_token: Option<OsString>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let in_memory = mistakes.note("--in-memory", values::boolean(&arguments.in_memory));
+        let in_memory = values::boolean(&arguments.in_memory);
+        let in_memory = in_memory.and_then(|wish| in_memory_in(&arguments.mode, wish));
+        let in_memory = mistakes.note("--in-memory", in_memory);
         let mode = match &*arguments.mode {
             "local" if in_memory == Some(true) => Some(Mode::InMemory),
             "local" => Some(Mode::Local {
@@ -246,11 +248,7 @@ impl Settings {
                 ),
             },
         };
-        let listen = mistakes.note("--listen", values::address(&arguments.listen));
-        let ops_listen = mistakes.note(
-            "--ops-listen",
-            values::optional_address(arguments.ops_listen),
-        );
+        let listeners = values::listeners(&mut mistakes, &arguments.listen, arguments.ops_listen);
         let resets = mistakes.note("--reset", resets(&arguments.reset, reset_token));
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
@@ -263,10 +261,13 @@ impl Settings {
         let options = patience::options(&arguments.patience, &mut mistakes);
         let task = task(arguments.command, &mut mistakes);
         let settings = (|| {
+            let (listen, ops_listen) = listeners?;
+            // Only `local` heeds it, but nonsense is a mistake in every mode.
+            in_memory?;
             Some(Self {
                 mode: mode?,
-                listen: listen?,
-                ops_listen: ops_listen?,
+                listen,
+                ops_listen,
                 resets: resets?,
                 log_format: log_format?,
                 limits: limits?,
@@ -301,22 +302,35 @@ fn task(command: Option<Command>, mistakes: &mut Mistakes) -> Option<Task> {
     }))
 }
 
+/// Whether the ledger is kept in memory, which only `local` has to say.
+fn in_memory_in(mode: &str, wish: bool) -> Result<bool, String> {
+    match KVSTORE_MODES.iter().any(|(name, _)| *name == mode) && wish {
+        true => Err(format!(
+            "with --mode {mode} the ledger is in the kvstore; use --mode local, or leave it out"
+        )),
+        false => Ok(wish),
+    }
+}
+
 /// Who may reset. The token comes from the environment only: command lines are no secret.
 fn resets(wish: &str, token: Option<OsString>) -> Result<Resets, String> {
-    match wish {
-        "open" => Ok(Resets::Open),
-        "off" => Ok(Resets::Off),
-        "token" => {
-            let Some(token) = token.filter(|token| !token.is_empty()) else {
-                return Err(format!("token needs {RESET_TOKEN}, which is not set"));
-            };
+    let token = token.filter(|token| !token.is_empty());
+    match (wish, token) {
+        ("open", None) => Ok(Resets::Open),
+        ("off", None) => Ok(Resets::Off),
+        // Whoever sets a token believes that nobody resets without it.
+        ("open" | "off", Some(_)) => Err(format!(
+            "{RESET_TOKEN} is set, but {wish} asks nobody for it; use --reset token, or unset it"
+        )),
+        ("token", None) => Err(format!("token needs {RESET_TOKEN}, which is not set")),
+        ("token", Some(token)) => {
             let token = token.to_str().and_then(Token::new);
             let token = token.ok_or(format!(
                 "{RESET_TOKEN} must have visible ASCII characters only, and no spaces"
             ))?;
             Ok(Resets::Token(token))
         }
-        other => Err(format!("{other:?} is none of open, token, off")),
+        (other, _) => Err(format!("{other:?} is none of open, token, off")),
     }
 }
 
@@ -399,6 +413,62 @@ mod tests {
                 .as_secs(),
             7
         );
+    }
+
+    #[test]
+    fn an_address_cannot_serve_clients_and_operators() {
+        let mistakes = settings(&["--listen=localhost:9090", "--ops-listen=localhost:9090"]);
+        let sentence = mistakes.unwrap_err().to_string();
+        assert!(sentence.starts_with("--ops-listen: "), "{sentence}");
+        assert!(sentence.contains("where --listen is"), "{sentence}");
+        // Any port that is free is another one each time.
+        for [clients, operators] in [
+            ["localhost:0", "localhost:0"],
+            ["localhost:9090", "localhost:9091"],
+            ["localhost:9090", ""],
+        ] {
+            let arguments = ["--listen", clients, "--ops-listen", operators];
+            assert!(settings(&arguments).is_ok(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_local_ledger_is_kept_in_memory() {
+        for (mode, _) in KVSTORE_MODES {
+            let mistakes = settings(&["--in-memory", "--mode", mode]);
+            let sentence = mistakes.unwrap_err().to_string();
+            assert!(sentence.starts_with("--in-memory: "), "{sentence}");
+            assert!(sentence.contains(mode), "{sentence}");
+            assert!(settings(&["--in-memory=false", "--mode", mode]).is_ok());
+        }
+    }
+
+    #[test]
+    fn whoever_waits_for_an_answer_is_not_idle() {
+        let idle_timeout = |text| settings(&["--idle-timeout", text]);
+        assert!(idle_timeout("5s").is_ok());
+        let sentence = idle_timeout("4999ms").unwrap_err().to_string();
+        assert_eq!(sentence, "--idle-timeout: \"4999ms\" is less than 5s.");
+    }
+
+    #[test]
+    fn a_year_is_not_longer_than_a_year() {
+        let grace_period = |text| settings(&["--grace-period", text]);
+        assert!(grace_period("1y").is_ok());
+        let sentence = grace_period("1y 1s").unwrap_err().to_string();
+        assert!(sentence.contains("longer than a year"), "{sentence}");
+    }
+
+    #[test]
+    fn a_token_that_nobody_is_asked_for_is_a_mistake() {
+        let resets = |wish, token: &str| super::resets(wish, Some(token.into()));
+        for wish in ["open", "off"] {
+            let mistake = resets(wish, "s3cret").unwrap_err();
+            assert!(mistake.contains("--reset token"), "{mistake}");
+            assert!(!mistake.contains("s3cret"), "{mistake}");
+        }
+        assert_eq!(resets("open", ""), Ok(Resets::Open));
+        assert_eq!(resets("off", ""), Ok(Resets::Off));
     }
 
     #[test]

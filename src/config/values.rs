@@ -31,10 +31,25 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// The same; none, where it is not set or empty.
-pub(super) fn optional_address(text: Option<String>) -> Result<Option<String>, String> {
-    let text = text.filter(|text| !text.is_empty());
-    text.map(|text| address(&text)).transpose()
+/// Where to listen for clients, and where for operators: nowhere, where it is not set or empty.
+pub(super) fn listeners(
+    mistakes: &mut Mistakes,
+    listen: &str,
+    ops_listen: Option<String>,
+) -> Option<(String, Option<String>)> {
+    let listen = mistakes.note("--listen", address(listen));
+    let ops_listen = ops_listen.filter(|text| !text.is_empty());
+    let ops_listen = ops_listen.map(|text| {
+        let address = address(&text)?;
+        match listen.as_deref() == Some(&*address) && !address.ends_with(":0") {
+            true => Err(format!(
+                "{text:?} is where --listen is; operators need a port of their own, or none"
+            )),
+            false => Ok(address),
+        }
+    });
+    let ops_listen = mistakes.note("--ops-listen", ops_listen.transpose());
+    Some((listen?, ops_listen?))
 }
 
 pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
@@ -66,14 +81,25 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// So that no sum of a few of them overflows.
-const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// So that no sum of a few of them overflows: a year, as humantime understands `1y`.
+const MAX_DURATION: Duration = Duration::from_secs(365 * 24 * 60 * 60 + 6 * 60 * 60);
 
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     duration(text).and_then(|duration| match duration {
         Duration::ZERO => Err("it must be more than 0".into()),
         positive => Ok(positive),
     })
+}
+
+/// A duration that is not shorter than `least`.
+pub(super) fn long_duration(text: &str, least: Duration) -> Result<Duration, String> {
+    match duration(text)? {
+        duration if duration >= least => Ok(duration),
+        _ => Err(format!(
+            "{text:?} is less than {}",
+            humantime::format_duration(least)
+        )),
+    }
 }
 
 pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
@@ -95,6 +121,9 @@ pub(super) fn threads(wish: usize) -> usize {
     }
 }
 
+/// An answer may take so long. Nothing is written until then, and whoever waits must not be cut off as idle.
+const SHORTEST_IDLE: Duration = Duration::from_secs(5);
+
 /// What clients are allowed, as both binaries take it.
 pub(super) fn limits(
     mistakes: &mut Mistakes,
@@ -103,7 +132,7 @@ pub(super) fn limits(
     max_connections: &str,
 ) -> Option<Limits> {
     let grace_period = mistakes.note("--grace-period", duration(grace_period));
-    let idle_timeout = mistakes.note("--idle-timeout", positive_duration(idle_timeout));
+    let idle_timeout = mistakes.note("--idle-timeout", long_duration(idle_timeout, SHORTEST_IDLE));
     let max_connections =
         mistakes.note("--max-connections", number(max_connections, 1..=1_000_000));
     Some(Limits {

@@ -7,7 +7,7 @@ use tower::util::rng::HasherRng;
 use super::rules::Rules;
 
 /// How hard the pipeline tries, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Patience {
     /// Delays after errors of the store.
     pub errors: Backoff,

@@ -8,12 +8,15 @@ use crate::common::proxy::{Fate, Proxy};
 use crate::common::splitdim::Splitdim;
 use tokio::time::sleep;
 
+/// The shortest that there is.
+const IDLE_SOON: [&str; 2] = ["--idle-timeout", "5s"];
+
 /// What the slow ones wait for between two bytes.
 const TRICKLE: Duration = Duration::from_millis(100);
 
 #[tokio::test]
 async fn an_idle_connection_is_cut() {
-    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let splitdim = Splitdim::in_memory(&IDLE_SOON);
     let (mut served, mut silent) = (served(&splitdim).await, splitdim.connect().await);
     assert!(served.is_ended().await);
     assert!(silent.is_ended().await);
@@ -22,9 +25,9 @@ async fn an_idle_connection_is_cut() {
 
 #[tokio::test]
 async fn a_connection_in_use_is_not_cut() {
-    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let splitdim = Splitdim::in_memory(&IDLE_SOON);
     let mut client = splitdim.connect().await;
-    for _ in 0..20 {
+    for _ in 0..70 {
         sleep(TRICKLE).await;
         assert_eq!(client.call(&get("/healthz")).await.unwrap().status(), 200);
     }
@@ -32,7 +35,7 @@ async fn a_connection_in_use_is_not_cut() {
 
 #[tokio::test]
 async fn headers_that_trickle_are_cut() {
-    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let splitdim = Splitdim::in_memory(&IDLE_SOON);
     let mut client = splitdim.connect().await;
     client
         .write(b"GET /healthz HTTP/1.1\r\nx-slow: ")
@@ -44,7 +47,7 @@ async fn headers_that_trickle_are_cut() {
 
 #[tokio::test]
 async fn a_body_that_trickles_is_cut() {
-    let splitdim = Splitdim::in_memory(&["--idle-timeout", "1"]);
+    let splitdim = Splitdim::in_memory(&IDLE_SOON);
     let mut client = served(&splitdim).await;
     let head = "POST /api/transfer HTTP/1.1\r\nhost: x\r\ncontent-length: 8000\r\n\r\n";
     client.write(head.as_bytes()).await.unwrap();

@@ -238,8 +238,13 @@ async fn a_transfer_is_counted_once_as_its_client_was_told() {
 async fn what_is_open_and_a_quarantine_are_told() {
     let kvstore = Kvstore::in_memory(&[]);
     let proxy = Proxy::start(kvstore.address).await;
-    let patience = ["--quarantine-after", "2s", "--sweep-every", "100ms"];
-    let arguments = [&OPS[..], &patience, &["--answer-within", "300ms"]].concat();
+    let patience = [
+        "--quarantine-after=2s",
+        "--stale-after=1s",
+        "--sweep-every=100ms",
+        "--answer-within=300ms",
+    ];
+    let arguments = [&OPS[..], &patience].concat();
     let splitdim = Splitdim::replica("resilientkvstore", proxy.address, &arguments);
     let mut client = splitdim.connect().await;
     proxy.rule(|seen| match seen.puts(PEOPLE[1]) {

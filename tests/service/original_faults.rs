@@ -136,9 +136,8 @@ async fn a_balance_that_is_no_number_is_not_overwritten() {
     let kv = store.client();
     kv.put(put("a", "seven", 0), None).await.unwrap();
     kv.put(put("zero", "", 0), None).await.unwrap();
-    let address = store.address.to_string();
     for mode in ["kvstore", "resilientkvstore", "transactionalkvstore"] {
-        let splitdim = Splitdim::in_memory(&["--mode", mode, "--addr", &address]);
+        let splitdim = Splitdim::replica(mode, store.address, &[]);
         let mut client = splitdim.connect().await;
         for (sender, receiver) in [("a", "b"), ("b", "a"), ("zero", "b")] {
             let body = format!(r#"{{"sender":"{sender}","receiver":"{receiver}","amount":1}}"#);

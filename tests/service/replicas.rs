@@ -223,7 +223,7 @@ async fn two_replicas_are_exact(
 }
 
 fn replica(mode: &str, store: SocketAddr) -> Splitdim {
-    Splitdim::in_memory(&["--mode", mode, "--addr", &store.to_string()])
+    Splitdim::replica(mode, store, &[])
 }
 
 async fn keep_reading(address: SocketAddr) {

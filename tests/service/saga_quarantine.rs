@@ -34,13 +34,13 @@ const REFUSED: &str = "receiver";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_who_cannot_be_written_quarantines_every_replica_until_it_can() {
-    quarantine_comes_and_goes(500, Some(Duration::from_secs(3))).await;
+    quarantine_comes_and_goes(500, Some(Duration::from_secs(4))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_whose_puts_are_forbidden_quarantines_every_replica_until_they_are_not() {
     // A put that is answered so was certainly not made.
-    quarantine_comes_and_goes(403, Some(Duration::from_secs(3))).await;
+    quarantine_comes_and_goes(403, Some(Duration::from_secs(4))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -122,6 +122,25 @@ async fn all_mistakes_are_told_at_once() {
 }
 
 #[tokio::test]
+async fn both_programs_say_no_to_the_same() {
+    for program in [PROGRAM, env!("CARGO_BIN_EXE_kvstore")] {
+        let arguments = [
+            "--in-memory",
+            "--listen=127.0.0.1:9090",
+            "--ops-listen=127.0.0.1:9090",
+            "--idle-timeout=4s",
+        ];
+        let mut process = Process::start(program, &arguments, &[]);
+        assert_eq!(process.ended().await.code(), Some(64));
+        let log = process.log();
+        assert!(
+            log.contains("--ops-listen: ") && log.contains("--idle-timeout: "),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_flag_is_refused() {
     for arguments in [&["--nonsense"][..], &["extra"], &["--listen"]] {
         let (status, log) = refused(arguments, &[]).await;
