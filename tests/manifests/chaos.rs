@@ -1,4 +1,4 @@
-//! The experiment of the lab.
+//! The mesh that fails a third of the puts.
 
 use k8s_openapi::api::core::v1::ConfigMap;
 

@@ -9,7 +9,7 @@ use crate::objects::Objects;
 use crate::schema::{Extent, Kustomization, check};
 
 /// What can be applied by `kubectl apply -k`.
-const DEPLOYABLE: [&str; 7] = [
+const DEPLOYABLE: [&str; 8] = [
     "",
     "base",
     "overlays/local",
@@ -17,6 +17,7 @@ const DEPLOYABLE: [&str; 7] = [
     "overlays/istio",
     "overlays/chaos",
     "monitoring",
+    "restore",
 ];
 
 #[test]

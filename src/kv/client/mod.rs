@@ -28,7 +28,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// meets a connection that is just being closed.
 const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A `kvstore` server as a service: ours, or the lab's, which knows no epochs and no ranges.
+/// A `kvstore` server as a service: ours, or another, which knows no epochs and no ranges.
 ///
 /// Each failure is classed by what it says of a write: certainly not made (the connection was
 /// refused before a byte was sent, or the server said so), or not known. It is always ready.
