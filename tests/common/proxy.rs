@@ -1,7 +1,6 @@
 //! A proxy between real processes that disturbs what passes, as a test wishes.
 //!
-//! It speaks HTTP/1.1 as far as bodies have a `Content-Length`, one request at a time on each
-//! connection, and keeps connections alive on both sides.
+//! It speaks HTTP/1.1, one request at a time on each connection, and keeps connections alive on both sides.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -346,12 +345,13 @@ impl Half {
                 None => {}
             }
         };
-        let end = body_at + body_length(&self.received[..body_at])?;
-        while self.received.len() < end {
-            if self.receive().await? == 0 {
-                return Ok(None);
+        let end = loop {
+            match body_end(&self.received, body_at)? {
+                Some(end) => break end,
+                None if self.receive().await? == 0 => return Ok(None),
+                None => {}
             }
-        }
+        };
         let bytes = self.received.drain(..end).collect();
         Ok(Some(Message { bytes, body_at }))
     }
@@ -365,22 +365,48 @@ impl Half {
     }
 }
 
-/// What the head of a message tells of its body; nothing means that there is none.
-fn body_length(head: &[u8]) -> io::Result<usize> {
-    let head = std::str::from_utf8(head).map_err(|_| strange("a head that is no text"))?;
+/// Where the body of the message `received` ends, as its head tells, if it is there; a head that tells nothing means
+/// that there is none.
+fn body_end(received: &[u8], body_at: usize) -> io::Result<Option<usize>> {
+    let head =
+        std::str::from_utf8(&received[..body_at]).map_err(|_| strange("a head that is no text"))?;
     for line in head.lines() {
         let Some((name, value)) = line.split_once(':') else {
             continue;
         };
         if name.eq_ignore_ascii_case("transfer-encoding") {
-            return Err(strange("a body in chunks, which this proxy does not read"));
+            return end_of_chunks(received, body_at);
         }
         if name.eq_ignore_ascii_case("content-length") {
-            let length = value.trim().parse();
-            return length.map_err(|_| strange("a length that is none"));
+            let length: usize = value
+                .trim()
+                .parse()
+                .map_err(|_| strange("a length that is none"))?;
+            return Ok(Some(body_at + length).filter(|end| *end <= received.len()));
         }
     }
-    Ok(0)
+    Ok(Some(body_at))
+}
+
+/// Where the chunks end that begin at `at`, if all of them are there.
+fn end_of_chunks(received: &[u8], mut at: usize) -> io::Result<Option<usize>> {
+    loop {
+        let Some(line) = received
+            .get(at..)
+            .and_then(|rest| rest.windows(2).position(|end| end == b"\r\n"))
+        else {
+            return Ok(None);
+        };
+        let length = std::str::from_utf8(&received[at..at + line]).ok();
+        let length = length.and_then(|length| usize::from_str_radix(length, 16).ok());
+        let length = length.ok_or_else(|| strange("a chunk without a length"))?;
+        at += line + 2 + length + 2;
+        match (length, at <= received.len()) {
+            (0, true) => return Ok(Some(at)),
+            (_, true) => {}
+            (_, false) => return Ok(None),
+        }
+    }
 }
 
 fn strange(what: &str) -> io::Error {
