@@ -30,6 +30,12 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Failure> {
+    // Before the store is opened, which may take long: where this is the first process of a container, a signal that
+    // nobody catches is lost. A repair is ended by it at once.
+    let stop = match settings.task {
+        Task::Serve => Some(serve::stop_signal()?),
+        Task::Diagnose | Task::Repair(_) => None,
+    };
     let mut metrics = settings
         .ops_listen
         .is_some()
@@ -60,15 +66,17 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         Puts::Together => Ledger::transactional(store, options, running.clone()),
         Puts::Single => Ledger::saga(store, options, running.clone()),
     };
-    match settings.task {
-        Task::Serve => {}
-        Task::Diagnose => return repair::show(ledger.diagnose().await),
-        Task::Repair(repair) => return repair::show(ledger.repair(&repair).await),
-    }
+    let Some(stop) = stop else {
+        return match settings.task {
+            Task::Repair(repair) => repair::show(ledger.repair(&repair).await),
+            _ => repair::show(ledger.diagnose().await),
+        };
+    };
+    let limits = process::within_open_files(settings.limits, settings.threads);
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
     let event_loops = EventLoops::start(settings.threads)?;
-    let stop = readiness.until(serve::stop_signal()?);
+    let stop = readiness.until(stop);
     tracing::info!(
         address = %listener.local_addr()?, mode, data = place, threads = settings.threads,
         ops = process::address(operators.as_ref()).map(display),
@@ -77,7 +85,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     let requests = metrics.as_mut().map(Metrics::requests);
     if let (Some(listener), Some(mut metrics)) = (operators, metrics) {
         metrics.ledger(ledger.metrics());
-        ops::spawn(listener, metrics, readiness.clone(), settings.limits);
+        ops::spawn(listener, metrics, readiness.clone(), limits);
     }
     // Before anybody is served.
     ledger.follow_quarantine().await;
@@ -91,7 +99,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     };
     let app = http::app(ledger.clone(), settings.resets, edge);
     let server = async move {
-        let served = serve::run(listener, app, &event_loops, running, settings.limits, stop).await;
+        let served = serve::run(listener, app, &event_loops, running, limits, stop).await;
         tending.abort();
         // It ends as cancelled, and lets go of the store: the writer ends when everybody has.
         let _ = tending.await;

@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 
 use crate::config::EXIT_USAGE;
+use crate::serve::Limits;
 use crate::telemetry::{self, LogFormat};
 
 /// Why a binary ends early: a sentence for whoever started it.
@@ -47,15 +48,43 @@ pub fn fail(program: &str, failure: &impl Display, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Listens on `address`, with as many files as the system lets this process open.
+/// Files that a process needs beside its clients' connections: its store, its log, its operators, and its own
+/// connections to a store.
+const OTHER_FILES: usize = 64;
+
+/// Those that each event loop waits by.
+const FILES_OF_A_THREAD: usize = 4;
+
+/// Lets this process open as many files as the system allows; what `limits` are then, on so many `threads`: a connection
+/// for which there is no file waits before the door, and nobody is cut for it.
+pub fn within_open_files(limits: Limits, threads: usize) -> Limits {
+    let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+        rlimit::Resource::NOFILE.get_soft()
+    });
+    let open_files = open_files.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
+    let others = OTHER_FILES + threads * FILES_OF_A_THREAD;
+    let room = open_files.saturating_sub(others).max(1);
+    if room < limits.max_connections {
+        tracing::warn!(
+            open_files,
+            max_connections = room,
+            wanted = limits.max_connections,
+            "fewer connections may be open than --max-connections says; raise the hard limit of open files"
+        );
+    }
+    Limits {
+        max_connections: limits.max_connections.min(room),
+        ..limits
+    }
+}
+
+/// Listens on `address`.
 ///
 /// # Errors
 ///
 /// A sentence that names the address.
 pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
-    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
-        tracing::warn!(%error, "the limit of open files could not be raised");
-    }
     let listener = TcpListener::bind(address).await;
     Ok(listener.map_err(|error| {
         format!("cannot listen on {address}: {error}; stop what listens there, or choose another address")

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Failure> {
+    // Before the store is opened, which may take long: where this is the first process of a container, a signal that
+    // nobody catches is lost.
+    let stop = serve::stop_signal()?;
     let mut metrics = settings
         .ops_listen
         .is_some()
@@ -48,11 +51,12 @@ async fn run(settings: Settings) -> Result<(), Failure> {
             spawn_observed(Memory::new(), observed),
         ),
     };
+    let limits = process::within_open_files(settings.limits, settings.threads);
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
     let event_loops = EventLoops::start(settings.threads)?;
     let readiness = Readiness::at_once();
-    let stop = readiness.until(serve::stop_signal()?);
+    let stop = readiness.until(stop);
     let faults = settings.fault_injection.then(HttpFaults::new);
     tracing::info!(
         address = %listener.local_addr()?, data = place, threads = settings.threads,
@@ -66,7 +70,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     let requests = metrics.as_mut().map(Metrics::requests);
     if let (Some(listener), Some(metrics)) = (operators, metrics) {
-        ops::spawn(listener, metrics, readiness.clone(), settings.limits);
+        ops::spawn(listener, metrics, readiness.clone(), limits);
     }
     let edge = Edge {
         readiness,
@@ -77,7 +81,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         app(store, faults, edge),
         &event_loops,
         Tracker::new(),
-        settings.limits,
+        limits,
         stop,
     );
     serve::until_written(server, Some(writing)).await?;

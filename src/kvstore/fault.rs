@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use crate::kv::wire::path as paths;
-use crate::web::{Object, Problem};
+use crate::web::{Object, OwnSite, Problem};
 
 /// The faults of a server, by path; a fault answers with its status.
 pub type HttpFaults = Faults<&'static str, StatusCode>;
@@ -63,6 +63,7 @@ fn internal_server_error() -> u16 {
 
 /// `POST /api/fault`: sets the fault of a path.
 pub(super) async fn set(
+    _: OwnSite,
     State(faults): State<HttpFaults>,
     body: Bytes,
 ) -> Result<StatusCode, Error> {
@@ -146,7 +147,7 @@ pub(super) async fn report(State(faults): State<HttpFaults>) -> impl IntoRespons
 }
 
 /// `DELETE /api/fault`: no faults any more, and counters at zero.
-pub(super) async fn clear(State(faults): State<HttpFaults>) -> StatusCode {
+pub(super) async fn clear(_: OwnSite, State(faults): State<HttpFaults>) -> StatusCode {
     faults.clear();
     StatusCode::OK
 }

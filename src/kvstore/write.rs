@@ -10,12 +10,16 @@ use super::stamped::Stamped;
 use super::{MAX_BODY, MAX_PUTS};
 use crate::kv::Kv;
 use crate::kv::wire::WirePut;
-use crate::web::{Object, Resets};
+use crate::web::{Object, OwnSite, Resets};
 
 type Body = Result<Bytes, BytesRejection>;
 
 /// `POST /api/put`: 200 with an empty body when the put is durable.
-pub(super) async fn put(State(kv): State<Kv>, body: Body) -> Result<impl IntoResponse, Error> {
+pub(super) async fn put(
+    _: OwnSite,
+    State(kv): State<Kv>,
+    body: Body,
+) -> Result<impl IntoResponse, Error> {
     let Object(put) = parse::<Object<WirePut>>(body)?;
     let epoch = put.epoch;
     Ok(Stamped::new(
@@ -26,6 +30,7 @@ pub(super) async fn put(State(kv): State<Kv>, body: Body) -> Result<impl IntoRes
 
 /// `POST /api/transaction`: 200 with an empty body when all puts are durable.
 pub(super) async fn transaction(
+    _: OwnSite,
     State(kv): State<Kv>,
     body: Body,
 ) -> Result<impl IntoResponse, Error> {

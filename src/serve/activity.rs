@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -17,9 +17,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// For so long after it was opened, or answered, a connection is not idle yet: its client may be about to ask.
 const NEW_FOR: Duration = Duration::from_millis(100);
 
+/// How much all connections together may hold of requests that were not answered yet, in bytes. It takes up to twice
+/// that, and a pod has 512 MiB, in which the ledger must find room, too. One that holds 64 KiB, far more than
+/// requests have as a rule, finds room beside a thousand others of that kind.
+const MAX_HELD: usize = 64 << 20;
+
 /// What is known of a connection's use: when it was used last, in milliseconds, and in the lowest bit
 /// whether its client waits for an answer. One number, so that it is either of use again or [`CUT`].
 type Use = u64;
+
+/// The bit of one whose client waits for an answer.
+const ASKED: Use = 1;
 
 /// That of a connection that must end.
 const CUT: Use = Use::MAX;
@@ -29,6 +37,8 @@ const CUT: Use = Use::MAX;
 pub(super) struct Activities {
     begun: Instant,
     open: Mutex<Open>,
+    /// How much all hold that hold much, in bytes. Signed, since what one adds another may subtract before.
+    held: AtomicIsize,
     /// Told when the last connection has closed.
     closed: Notify,
 }
@@ -52,10 +62,12 @@ pub(super) struct Place {
 
 /// What is known of one connection outside of it.
 #[derive(Debug)]
-struct Activity {
-    /// When something was written last, or a request began (or it was opened), since `begun`, and
-    /// whether that was a request.
+pub(super) struct Activity {
+    /// When something was written last, or a request began to come (or it was opened), since `begun`, and
+    /// whether somebody waits for an answer: from when a request has come until all of its answer is written.
     last_use: AtomicU64,
+    /// How much it holds, as far as that was told, in bytes: a part of the sum.
+    held: AtomicUsize,
     /// The task that serves the connection.
     waker: Mutex<Option<Waker>>,
 }
@@ -70,6 +82,7 @@ impl Activities {
                 connections: HashMap::new(),
                 loads: vec![0; event_loops],
             }),
+            held: AtomicIsize::new(0),
             closed: Notify::new(),
         })
     }
@@ -82,7 +95,8 @@ impl Activities {
     /// Adds a connection, on the event loop that has the fewest.
     pub(super) fn add(self: &Arc<Self>) -> Place {
         let activity = Arc::new(Activity {
-            last_use: AtomicU64::new(self.used_now(false)),
+            last_use: AtomicU64::new(self.now() << 1),
+            held: AtomicUsize::new(0),
             waker: Mutex::new(None),
         });
         let mut open = self.lock();
@@ -148,14 +162,34 @@ impl Activities {
         }
     }
 
+    /// Cuts the connection that holds the most; one on which somebody waits for an answer only if no other holds
+    /// anything.
+    fn cut_largest(&self) {
+        let open = self.lock();
+        let holds_any = |one: &(Use, Arc<Activity>)| one.1.held() > 0;
+        let order = |one: &(Use, Arc<Activity>)| (!is_asked(one.0), one.1.held());
+        let largest = open.uncut().filter(holds_any).max_by_key(order);
+        drop(open);
+        if let Some((last_use, activity)) = largest
+            && activity.cut(last_use)
+        {
+            // It is about to be let go: nobody else needs to be cut for it.
+            self.hold(&activity, 0);
+        }
+    }
+
+    /// Notes that `activity` holds so much, in bytes; how much all do.
+    fn hold(&self, activity: &Activity, bytes: usize) -> usize {
+        let before = activity.held.swap(bytes, Ordering::Relaxed);
+        let more = bytes as isize - before as isize;
+        let all = self.held.fetch_add(more, Ordering::Relaxed) + more;
+        usize::try_from(all).unwrap_or_default()
+    }
+
     /// In milliseconds since `begun`.
     fn now(&self) -> u64 {
         // Those of 292 million years, below.
         self.begun.elapsed().as_millis() as u64
-    }
-
-    fn used_now(&self, is_asked: bool) -> Use {
-        self.now() << 1 | u64::from(is_asked)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -194,23 +228,33 @@ impl Place {
         self.event_loop
     }
 
-    /// Notes that a request begins just now; `false` if it is too late, for the connection was cut.
-    pub(super) fn asked(&self) -> bool {
-        self.used(true)
+    /// What its requests are noted in.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        Arc::clone(&self.activity)
     }
 
-    /// Notes that something is answered just now.
+    /// Notes that the connection is of use just now; `false` if it is too late, for it was cut.
+    pub(super) fn is_used(&self) -> bool {
+        let now = self.activities.now() << 1;
+        self.activity.update(|last_use| now | last_use & ASKED)
+    }
+
+    /// Notes that all was written that was there to write: nobody waits for more, as far as is known.
     pub(super) fn answered(&self) {
-        self.used(false);
+        self.activity.update(|last_use| last_use & !ASKED);
     }
 
-    fn used(&self, is_asked: bool) -> bool {
-        let now = self.activities.used_now(is_asked);
-        let uncut = |last_use| (last_use != CUT).then_some(now);
-        let last_use = &self.activity.last_use;
-        last_use
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, uncut)
-            .is_ok()
+    /// Notes that there is more to write than its client has read.
+    pub(super) fn is_awaited(&self) {
+        self.activity.asked();
+    }
+
+    /// Notes how much the connection holds of requests, in bytes. Where all hold too much, one of them is cut; it may be
+    /// this one.
+    pub(super) fn holds(&self, bytes: usize) {
+        if self.activities.hold(&self.activity, bytes) > MAX_HELD {
+            self.activities.cut_largest();
+        }
     }
 
     /// Whether the connection must end.
@@ -226,6 +270,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.activities.hold(&self.activity, 0);
         let mut open = self.activities.lock();
         open.remove(self);
         if open.connections.is_empty() {
@@ -235,8 +280,28 @@ impl Drop for Place {
 }
 
 impl Activity {
+    /// Notes that a request has come.
+    pub(super) fn asked(&self) {
+        // It leaves a cut one cut.
+        self.last_use.fetch_or(ASKED, Ordering::AcqRel);
+    }
+
+    /// Changes what is known of the connection's use, unless it was cut; whether it was not.
+    fn update(&self, change: impl Fn(Use) -> Use) -> bool {
+        let uncut = |last_use| (last_use != CUT).then(|| change(last_use));
+        let last_use = &self.last_use;
+        last_use
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, uncut)
+            .is_ok()
+    }
+
     fn last_use(&self) -> Use {
         self.last_use.load(Ordering::Acquire)
+    }
+
+    /// In bytes.
+    fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     fn watch(&self, waker: &Waker) {
@@ -249,13 +314,13 @@ impl Activity {
         }
     }
 
-    /// Has the connection end, if it was not of use since `last_use`.
-    fn cut(&self, last_use: Use) {
+    /// Has the connection end, if it was not of use since `last_use`; whether it was not.
+    fn cut(&self, last_use: Use) -> bool {
         let cut =
             self.last_use
                 .compare_exchange(last_use, CUT, Ordering::AcqRel, Ordering::Relaxed);
         if cut.is_err() {
-            return;
+            return false;
         }
         let waker = self
             .waker
@@ -265,6 +330,7 @@ impl Activity {
         if let Some(waker) = waker {
             waker.wake();
         }
+        true
     }
 }
 
@@ -273,7 +339,7 @@ fn milliseconds(last_use: Use) -> u64 {
 }
 
 fn is_asked(last_use: Use) -> bool {
-    last_use & 1 == 1
+    last_use & ASKED != 0
 }
 
 #[cfg(test)]
@@ -289,7 +355,7 @@ mod tests {
         let (used, idle) = (activities.add(), activities.add());
         for _ in 0..4 {
             sleep(TIMEOUT / 2).await;
-            assert!(used.asked());
+            assert!(used.is_used());
         }
         assert!(!used.is_cut() && idle.is_cut());
         sleep(TIMEOUT + LONGEST_PAUSE).await;
@@ -300,9 +366,13 @@ mod tests {
     async fn who_waits_for_an_answer_or_has_just_come_is_cut_last() {
         let activities = Activities::on(1);
         let (waiting, silent, answered) = (activities.add(), activities.add(), activities.add());
-        assert!(waiting.asked());
+        waiting.activity.asked();
         sleep(TIMEOUT).await;
-        assert!(answered.asked());
+        // A request that has begun to come is none yet.
+        assert!(silent.is_used());
+        sleep(TIMEOUT).await;
+        answered.activity.asked();
+        assert!(answered.is_used());
         answered.answered();
         let cut = |new: &Place| {
             activities.cut_longest_idle();
@@ -318,17 +388,70 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn an_answer_has_ended_when_all_of_it_is_written() {
+        let activities = Activities::on(1);
+        let place = activities.add();
+        let is_asked = || is_asked(place.activity.last_use());
+        place.activity.asked();
+        assert!(place.is_used() && is_asked());
+        place.answered();
+        assert!(!is_asked());
+        // Its client has not read all that was there to write.
+        place.is_awaited();
+        assert!(place.is_used() && is_asked());
+        place.answered();
+        assert!(!is_asked());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_was_cut_is_of_no_use_any_more_and_who_was_of_use_is_not_cut() {
         let activities = Activities::on(1);
         let (one, other) = (activities.add(), activities.add());
         let judged = other.activity.last_use();
         sleep(TIMEOUT).await;
-        assert!(other.asked());
+        assert!(other.is_used());
         other.activity.cut(judged);
         assert!(!other.is_cut());
         activities.cut_longest_idle();
-        assert!(one.is_cut() && !one.asked() && one.is_cut());
+        assert!(one.is_cut() && !one.is_used());
+        one.activity.asked();
+        one.answered();
+        assert!(one.is_cut());
         activities.cut_longest_idle();
         assert!(other.is_cut());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_all_hold_too_much_one_is_cut_that_holds_the_most() {
+        let activities = Activities::on(1);
+        let [one, most, other] = [(); 3].map(|()| activities.add());
+        one.holds(MAX_HELD / 4);
+        most.holds(MAX_HELD / 2);
+        other.holds(MAX_HELD / 4);
+        let cut = || [&one, &most, &other].map(Place::is_cut);
+        assert_eq!(cut(), [false; 3]);
+        other.holds(MAX_HELD / 4 + 1);
+        assert_eq!(cut(), [false, true, false]);
+        // It counts no more, and not twice.
+        drop(most);
+        one.holds(MAX_HELD / 2);
+        assert_eq!([&one, &other].map(Place::is_cut), [false; 2]);
+        one.holds(0);
+        other.holds(MAX_HELD);
+        assert!(!other.is_cut());
+        other.holds(MAX_HELD + 1);
+        assert!(other.is_cut() && !one.is_cut());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn memory_is_taken_from_those_first_who_wait_for_no_answer() {
+        let activities = Activities::on(1);
+        let [waiting, answered, small] = [(); 3].map(|()| activities.add());
+        waiting.activity.asked();
+        waiting.holds(MAX_HELD);
+        answered.holds(1);
+        assert!(!waiting.is_cut() && answered.is_cut() && !small.is_cut());
+        waiting.holds(MAX_HELD + 1);
+        assert!(waiting.is_cut() && !small.is_cut());
     }
 }

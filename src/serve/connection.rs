@@ -1,21 +1,34 @@
 use std::io::{self, IoSlice};
+use std::mem;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::activity::Place;
+use super::activity::{Activity, Place};
+
+/// How much hyper buffers of what comes at the most, in bytes: a request whose head is longer is refused, 431.
+const MAX_BUFFER: usize = 8 * 1024 + 4 * 1024 * 100;
+
+/// With how much hyper begins: what a connection holds below that is not told, so that nearly no request has to.
+const FIRST_BUFFER: usize = 8 * 1024;
 
 /// A connection that ends with an error when it is cut: when nothing was written on it for too long, or
-/// its place is needed. Of what clients *send*, only the beginning of a request counts: the rest can
+/// its place or its memory is needed. Of what clients *send*, only the beginning of a request counts: the rest can
 /// be trickled for ever.
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
     place: Place,
-    /// Whether nothing was read since the last write: what is read next begins a request.
-    answered: bool,
+    /// How much was read since the last write, in bytes. If nothing, what is read next begins a request.
+    unanswered: usize,
+    /// How much may be left in hyper's buffer from before that: of further requests, or of memory that it keeps, for a
+    /// buffer does not shrink.
+    kept: usize,
+    /// Whether something was written that may not be all.
+    is_writing: bool,
 }
 
 impl Connection {
@@ -23,8 +36,15 @@ impl Connection {
         Self {
             stream,
             place,
-            answered: true,
+            unanswered: 0,
+            kept: 0,
+            is_writing: false,
         }
+    }
+
+    /// What its requests are noted in.
+    pub(super) fn activity(&self) -> Arc<Activity> {
+        self.place.activity()
     }
 
     /// An error if this connection was cut.
@@ -48,33 +68,55 @@ impl Connection {
         cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
         match result {
-            Poll::Ready(Ok(1..)) => {
-                self.answered = true;
-                self.place.answered();
-            }
+            Poll::Ready(Ok(1..)) => self.written(),
             Poll::Ready(_) => {}
-            Poll::Pending => self.wait(cx)?,
+            Poll::Pending => {
+                self.place.is_awaited();
+                self.wait(cx)?;
+            }
         }
         result
+    }
+
+    fn written(&mut self) {
+        let before = self.held();
+        self.kept = self.kept.max(self.unanswered).min(MAX_BUFFER);
+        self.unanswered = 0;
+        if before > FIRST_BUFFER {
+            self.place.holds(self.held());
+        }
+        self.is_writing = true;
+        self.place.is_used();
     }
 
     /// The first bytes of a request count, so that it is not cut just because it came late.
     ///
     /// # Errors
     ///
-    /// If it was cut already: then the request must not begin, for its answer could not be sent.
-    fn read(&mut self) -> io::Result<()> {
-        match std::mem::take(&mut self.answered) && !self.place.asked() {
-            false => Ok(()),
-            true => Err(cut()),
+    /// If it was cut already: then the request must not begin, for its answer could not be sent. Or if it is cut now,
+    /// since it holds too much.
+    fn read(&mut self, bytes: usize) -> io::Result<()> {
+        if self.unanswered == 0 && !self.place.is_used() {
+            return Err(cut());
         }
+        self.unanswered += bytes;
+        if self.held() <= FIRST_BUFFER {
+            return Ok(());
+        }
+        self.place.holds(self.held());
+        self.uncut()
+    }
+
+    /// How much of requests is in memory, in bytes, at the most.
+    fn held(&self) -> usize {
+        self.kept + self.unanswered
     }
 }
 
 fn cut() -> io::Error {
     io::Error::new(
         io::ErrorKind::ConnectionAborted,
-        "cut, for it was idle, or its place was needed",
+        "cut, for it was idle, or its place or memory was needed",
     )
 }
 
@@ -87,8 +129,9 @@ impl AsyncRead for Connection {
         self.uncut()?;
         let before = buf.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
-            self.read()?;
+        let bytes = buf.filled().len() - before;
+        if bytes > 0 {
+            self.read(bytes)?;
         }
         if result.is_pending() {
             self.wait(cx)?;
@@ -123,6 +166,10 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper flushes when it has written all that it had.
+        if mem::take(&mut self.is_writing) {
+            self.place.answered();
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -3,6 +3,7 @@
 mod acceptor;
 mod activity;
 mod arrivals;
+mod attended;
 mod connection;
 mod event_loops;
 mod stop;
@@ -23,13 +24,13 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tower::make::Shared;
 use tower::util::MapResponseLayer;
 use tower::{Layer, Service};
 
 use acceptor::{Acceptor, Entrance};
 use activity::Activities;
 use arrivals::Arrivals;
+use attended::Attending;
 pub use event_loops::{EventLoops, StartError};
 pub use stop::stop_signal;
 pub use until_written::until_written;
@@ -179,7 +180,7 @@ where
         entrances.push(entrance);
         let arrivals = Arrivals { queue, local };
         let mut is_open = is_open.clone();
-        axum::serve(arrivals, Shared::new(app.clone()))
+        axum::serve(arrivals, Attending(app.clone()))
             .with_graceful_shutdown(async move { while is_open.changed().await.is_ok() {} })
             .into_future()
     });

@@ -13,8 +13,8 @@ pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
     sites.any(|site| site != "same-origin" && site != "none")
 }
 
-/// That a request was not sent by another site's page through the browser of somebody who may change the
-/// ledger. 403 if it was.
+/// That a request was not sent by another site's page through the browser of somebody who may change what is
+/// kept here. 403 if it was.
 #[derive(Clone, Copy, Debug)]
 pub struct OwnSite;
 
@@ -26,7 +26,7 @@ impl<S: Sync> FromRequestParts<S> for OwnSite {
             false => Ok(Self),
             true => Err(Problem::new(
                 StatusCode::FORBIDDEN,
-                "A transfer must not come from another site's page.",
+                "What changes something must not come from another site's page.",
             )),
         }
     }

@@ -1,7 +1,9 @@
 //! A real process that is started, watched, stopped and killed by a test, and never outlives it.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, JoinHandle};
@@ -90,6 +92,20 @@ impl Process {
         }
     }
 
+    /// Waits until it has `file` open.
+    pub(crate) async fn opens(&self, file: &Path) {
+        let end = Instant::now() + PATIENCE;
+        let files = format!("/proc/{}/fd", self.child.id());
+        let is_open = || {
+            let mut open = fs::read_dir(&files).into_iter().flatten().flatten();
+            open.any(|open| fs::read_link(open.path()).is_ok_and(|open| open == file))
+        };
+        while !is_open() {
+            assert!(Instant::now() < end, "{} was not opened", file.display());
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let process = Pid::from_child(&self.child);
         kill_process(process, signal).expect("the process takes signals");
@@ -108,7 +124,7 @@ impl Process {
 
     /// How much memory of the machine it occupies, in bytes.
     pub(crate) fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
         let status = status.expect("the process is there");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kilobytes: Option<u64> =

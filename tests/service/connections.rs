@@ -1,11 +1,18 @@
 //! Clients that hold connections without use, or send without end, do not keep others out.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::common::http::{Connection, get, header, post};
-use crate::common::kvstore::Kvstore;
+use crate::common::http::{Connection, bytes, get, header, post};
+use crate::common::kvstore::{self, Kvstore};
+use crate::common::process::Process;
 use crate::common::proxy::{Fate, Proxy};
-use crate::common::splitdim::Splitdim;
+use crate::common::splitdim::{self, Splitdim};
+use ::splitdim::serve::{self, Limits};
+use axum::Router;
+use axum::http::Method;
+use axum::routing::get as route;
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 /// The shortest that there is.
@@ -100,6 +107,48 @@ async fn who_waits_for_an_answer_is_not_cut_for_those_who_are_silent() {
 }
 
 #[tokio::test]
+async fn who_reads_a_long_answer_slowly_is_not_cut_for_those_who_are_silent() {
+    let address = server(3).await;
+    let mut slow = Connection::open(address).await.unwrap();
+    slow.write(&bytes(&get("/long"))).await.unwrap();
+    // Until more was sent than there is room between the two.
+    sleep(Duration::from_millis(400)).await;
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        let mut client = Connection::open(address).await.unwrap();
+        client.write(b"G").await.unwrap();
+        silent.push(client);
+        // It is not new any more.
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(silent[0].is_ended().await && silent[1].is_ended().await);
+    let answer = slow.answer(&Method::GET).await.unwrap();
+    assert_eq!(answer.body().len(), LONG);
+}
+
+#[tokio::test]
+async fn who_waits_for_the_second_answer_of_two_is_not_cut_for_those_who_are_silent() {
+    let address = server(3).await;
+    let mut waiting = Connection::open(address).await.unwrap();
+    let requests = [get("/"), get("/late")];
+    let together: Vec<_> = requests.iter().flat_map(bytes).collect();
+    waiting.write(&together).await.unwrap();
+    assert_eq!(waiting.answer(&Method::GET).await.unwrap().status(), 200);
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(Connection::open(address).await.unwrap());
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(waiting.answer(&Method::GET).await.unwrap().status(), 200);
+    assert!(silent[0].is_ended().await && silent[1].is_ended().await);
+    // It is silent itself now.
+    silent.push(Connection::open(address).await.unwrap());
+    sleep(Duration::from_millis(200)).await;
+    silent.push(Connection::open(address).await.unwrap());
+    assert!(silent[2].is_ended().await);
+}
+
+#[tokio::test]
 async fn many_more_silent_connections_than_there_are_places_keep_nobody_out() {
     let splitdim = Splitdim::in_memory(&["--max-connections", "20"]);
     let mut silent = Vec::new();
@@ -133,6 +182,25 @@ async fn four_thousand_idle_connections_keep_nobody_out() {
 }
 
 #[tokio::test]
+async fn silent_connections_keep_nobody_out_where_few_files_may_be_open() {
+    let server = ["--in-memory", "--listen", "127.0.0.1:0", "--threads", "2"];
+    for program in [splitdim::PROGRAM, kvstore::PROGRAM] {
+        let limited = ["-c", "ulimit -n 200; exec \"$0\" \"$@\"", program];
+        let mut process = Process::start("/bin/sh", &[&limited[..], &server].concat(), &[]);
+        let warning = process.wait_for("--max-connections");
+        assert!(warning.contains("open_files=200"), "{warning}");
+        let address = process.address();
+        let mut silent = Vec::new();
+        for _ in 0..400 {
+            silent.push(Connection::open(address).await.unwrap());
+        }
+        let mut client = Connection::open(address).await.unwrap();
+        let answer = client.call(&get("/healthz")).await.unwrap();
+        assert_eq!(answer.status(), 200, "{program}");
+    }
+}
+
+#[tokio::test]
 async fn a_header_of_10_mib_is_refused() {
     let splitdim = Splitdim::in_memory(&[]);
     let mut client = splitdim.connect().await;
@@ -146,7 +214,7 @@ async fn a_header_of_10_mib_is_refused() {
         refused = client.write(b"\r\n\r\n").await;
     }
     if refused.is_ok() {
-        let answer = client.answer(&axum::http::Method::GET).await;
+        let answer = client.answer(&Method::GET).await;
         refused = answer.and_then(|answer| match answer.status().as_u16() {
             431 => Err(std::io::ErrorKind::BrokenPipe.into()),
             _ => Ok(()),
@@ -162,7 +230,7 @@ async fn a_body_of_1_gib_is_refused_before_it_is_sent() {
     let mut client = splitdim.connect().await;
     let head = "POST /api/transfer HTTP/1.1\r\nhost: x\r\ncontent-length: 1073741824\r\n\r\n{";
     client.write(head.as_bytes()).await.unwrap();
-    let answer = client.answer(&axum::http::Method::POST).await.unwrap();
+    let answer = client.answer(&Method::POST).await.unwrap();
     assert_eq!(answer.status(), 413);
     assert_eq!(
         header(&answer, "content-type"),
@@ -217,7 +285,7 @@ async fn a_body_that_comes_in_pieces_is_read_as_a_whole() {
             if is_chunked {
                 let _ = client.write(b"0\r\nx-trailer: 1\r\n\r\n").await;
             }
-            let answer = client.answer(&axum::http::Method::POST).await.unwrap();
+            let answer = client.answer(&Method::POST).await.unwrap();
             assert_eq!(answer.status(), status, "{length}, {framing}");
         }
     }
@@ -227,6 +295,69 @@ async fn a_body_that_comes_in_pieces_is_read_as_a_whole() {
         accounts.body(),
         r#"[{"holder":"a","balance":4},{"holder":"b","balance":-4}]"#
     );
+}
+
+#[tokio::test]
+async fn heads_that_are_sent_by_half_do_not_fill_memory() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut hostile = Vec::new();
+    for _ in 0..CROWD {
+        let mut client = splitdim.connect().await;
+        // It may be cut before it has said all.
+        let _ = client.write(&long_head()).await;
+        hostile.push(client);
+    }
+    assert_small_and_serving(&splitdim.process, splitdim.connect().await).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_sent_by_half_do_not_fill_memory() {
+    let store = Kvstore::in_memory(&[]);
+    let put = "POST /api/put HTTP/1.1\r\nhost: x\r\ncontent-length: 1048576\r\n\r\n";
+    let half = [put.as_bytes(), &[b' '; 1_000_000]].concat();
+    let mut hostile = Vec::new();
+    for _ in 0..200 {
+        let mut client = store.connect().await;
+        let _ = client.write(&half).await;
+        hostile.push(client);
+    }
+    assert_small_and_serving(&store.process, store.connect().await).await;
+}
+
+#[tokio::test]
+async fn requests_that_were_answered_do_not_fill_memory() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let whole = [&long_head()[..], b"\r\n\r\n"].concat();
+    let mut hostile = Vec::new();
+    for _ in 0..CROWD {
+        let mut client = splitdim.connect().await;
+        if client.write(&whole).await.is_ok() {
+            let _ = client.answer(&Method::GET).await;
+        }
+        hostile.push(client);
+    }
+    assert_small_and_serving(&splitdim.process, splitdim.connect().await).await;
+}
+
+#[tokio::test]
+async fn whoever_sends_little_is_not_cut_for_those_who_fill_memory() {
+    let splitdim = Splitdim::in_memory(&[]);
+    let mut client = splitdim.connect().await;
+    let transfer = bytes(&post(
+        "/api/transfer",
+        r#"{"sender":"a","receiver":"b","amount":1}"#,
+    ));
+    let (begin, rest) = transfer.split_at(transfer.len() - 10);
+    client.write(begin).await.unwrap();
+    let mut hostile = Vec::new();
+    for _ in 0..CROWD {
+        let mut other = splitdim.connect().await;
+        let _ = other.write(&long_head()).await;
+        hostile.push(other);
+    }
+    client.write(rest).await.unwrap();
+    let answer = client.answer(&Method::POST).await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]
@@ -267,6 +398,47 @@ async fn requests_that_are_sent_together_are_answered_in_order() {
         let answer = client.answer(request.method()).await.unwrap();
         assert_eq!(answer.body(), body);
     }
+}
+
+/// More than the operating system keeps between a server and a client that does not read.
+const LONG: usize = 64 << 20;
+
+/// A server in this process: `/long` is a long answer, `/late` one that takes two seconds.
+async fn server(max_connections: usize) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let limits = Limits {
+        idle_timeout: Duration::from_secs(60),
+        max_connections,
+        grace_period: Duration::ZERO,
+    };
+    let app = Router::new()
+        .route("/", route(async || ""))
+        .route("/long", route(async || vec![0; LONG]))
+        .route("/late", route(async || sleep(Duration::from_secs(2)).await));
+    tokio::spawn(serve::for_ever(listener, app, limits));
+    address
+}
+
+/// So many clients that each hold as much as they can would be too many.
+const CROWD: usize = 2000;
+
+/// All but the end of a head, of as many bytes as a server that serves on takes.
+fn long_head() -> Vec<u8> {
+    let mut head = b"GET /healthz HTTP/1.1\r\nhost: x\r\nx-long: ".to_vec();
+    head.resize(400_000, b'x');
+    head
+}
+
+/// Asserts that `process` has far less in memory than its pod has when it has read what was sent to it, and that it
+/// serves `client`.
+async fn assert_small_and_serving(process: &Process, mut client: Connection) {
+    sleep(Duration::from_secs(1)).await;
+    let answer = client.call(&get("/healthz")).await.expect("it answers");
+    assert_eq!(answer.status(), 200);
+    let mib = process.resident() >> 20;
+    assert!(mib < 250, "{mib} MiB");
 }
 
 /// A client that was served, and keeps its connection.

@@ -61,6 +61,7 @@ on_both! { false, in_process, over_tcp:
     a_body_has_at_most_one_mebibyte,
     a_reset_forgets_all_keys,
     a_reset_from_another_site_is_refused,
+    another_sites_page_writes_nothing,
     other_methods_are_refused_and_told_which_is_allowed,
     other_paths_are_not_found,
     health_is_ok,
@@ -75,6 +76,7 @@ on_both! { false, in_process, over_tcp:
 
 on_both! { true, faults_in_process, faults_over_tcp:
     without_a_fault_there_are_only_counts,
+    another_sites_page_changes_no_faults,
     the_next_requests_to_a_path_fail,
     a_third_fails_evenly_spread,
     the_newest_fault_of_a_path_counts,
@@ -389,6 +391,22 @@ async fn a_reset_from_another_site_is_refused(mut store: Store) {
     assert_json(&store.get("/api/list").await, "[]");
 }
 
+async fn another_sites_page_writes_nothing(mut store: Store) {
+    let put = post("/api/put", r#"{"key":"k"}"#);
+    let transaction = post("/api/transaction", r#"[{"key":"l"}]"#);
+    for write in [&put, &transaction] {
+        for site in ["cross-site", "same-site", "x"] {
+            let from_there = with(write.clone(), "sec-fetch-site", site);
+            assert_problem(&store.call(from_there).await, 403);
+        }
+    }
+    assert_json(&store.get("/api/list").await, "[]");
+    for (write, site) in [(put, "same-origin"), (transaction, "none")] {
+        assert_empty(&store.call(with(write, "sec-fetch-site", site)).await);
+    }
+    assert_eq!(keys_of(&store.get("/api/list").await), ["k", "l"]);
+}
+
 async fn other_methods_are_refused_and_told_which_is_allowed(mut store: Store) {
     assert_empty(&store.put(r#"{"key":"k","value":"1","version":0}"#).await);
     let methods = [
@@ -573,6 +591,18 @@ async fn without_a_fault_there_are_only_counts(mut store: Store) {
         &store.get("/api/fault").await,
         r#"{"faults":{},"requests":{"/api/get":2,"/api/put":1},"failures":{"/api/get":0,"/api/put":0}}"#,
     );
+}
+
+async fn another_sites_page_changes_no_faults(mut store: Store) {
+    let fault = r#"{"path":"/api/put","failNext":1}"#;
+    let set = with(post("/api/fault", fault), "sec-fetch-site", "cross-site");
+    assert_problem(&store.call(set).await, 403);
+    assert_empty(&store.put(r#"{"key":"k"}"#).await);
+    assert_empty(&store.fault(fault).await);
+    let clear = request(Method::DELETE, "/api/fault", "");
+    let clear = with(clear, "sec-fetch-site", "cross-site");
+    assert_problem(&store.call(clear).await, 403);
+    assert_problem(&store.put(r#"{"key":"l"}"#).await, 500);
 }
 
 async fn the_next_requests_to_a_path_fail(mut store: Store) {

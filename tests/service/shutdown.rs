@@ -1,15 +1,19 @@
 //! SIGTERM: whoever was served is served to the end, and nobody is waited for who has nothing to say.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::exact::{Journal, Outcome};
 use crate::common::http::{Connection, bytes, get, header, post};
+use crate::common::kvstore::{self, text};
 use crate::common::load::Load;
-use crate::common::process::Signal;
+use crate::common::process::{Process, Signal};
 use crate::common::random::Random;
-use crate::common::splitdim::Splitdim;
+use crate::common::splitdim::{self, Splitdim};
+use ::splitdim::store::FILE_NAME;
 use axum::http::Method;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -125,6 +129,20 @@ async fn sigint_stops_it_too() {
 }
 
 #[tokio::test]
+async fn a_signal_that_comes_while_the_store_is_opened_is_heeded() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = large_store(directory.path());
+    for program in [splitdim::PROGRAM, kvstore::PROGRAM] {
+        let arguments = ["--listen", "127.0.0.1:0", "--data", text(&data)];
+        let mut process = Process::start(program, &arguments, &[]);
+        process.opens(&data.join(FILE_NAME)).await;
+        process.signal(Signal::TERM);
+        let status = process.ended().await;
+        assert!(status.success(), "{program}: {status}: {}", process.log());
+    }
+}
+
+#[tokio::test]
 async fn a_request_that_is_still_being_sent_is_finished() {
     let mut splitdim = Splitdim::in_memory(&[]);
     let (mut client, rest) = half_sent(&splitdim).await;
@@ -183,6 +201,16 @@ async fn come_again_and_again(address: SocketAddr, served: Arc<Semaphore>) -> bo
         }
     }
     false
+}
+
+/// A store that takes a while to open, in `directory`.
+fn large_store(directory: &Path) -> PathBuf {
+    let (log, data) = (directory.join("log"), directory.join("data"));
+    let put = |n| format!("{n}\tput\t{{\"key\":\"key {n}\",\"value\":\"{n:060}\"}}\n");
+    fs::write(&log, (0..300_000).map(put).collect::<String>()).expect("there is room");
+    let import = ["import-translog", text(&log), "--data", text(&data)];
+    assert!(kvstore::command(&import).status.success());
+    data
 }
 
 /// A client that was served, and has nothing more to say.
