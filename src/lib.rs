@@ -1,9 +1,10 @@
 //! SplitDim keeps track of who owes whom in a group of people, without losing a cent.
 //!
-//! Imports point one way: `http → pipeline → kv → store`; all may use `ledger`, which is pure, and
+//! Imports point one way: `http → pipeline → kv → store`, and `kvstore → kv`; all may use `ledger`, which is pure, and
 //! `metrics`, `telemetry` and `generations`, which know of none of them. What stands around HTTP services is `web`.
 //! The binaries only wire.
 
+pub mod backup;
 pub mod config;
 mod generations;
 pub mod http;

@@ -16,11 +16,11 @@ use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
 use tower::ServiceExt;
 
-/// How long open transfers are finished after everything else has ended.
-const LAST_ROUND: Duration = Duration::from_secs(10);
-
 // Linked, it is what `malloc` means: see Cargo.toml.
 use mimalloc as _;
+
+/// How long open transfers are finished after everything else has ended.
+const LAST_ROUND: Duration = Duration::from_secs(10);
 
 fn main() -> ExitCode {
     match Settings::from_process() {

@@ -6,14 +6,14 @@ use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
 use splitdim::config::kvstore::{Settings, Task};
 use splitdim::kv::{Observed, spawn_observed};
-use splitdim::kvstore::{HttpFaults, app, backup};
+use splitdim::kvstore::{HttpFaults, app};
 use splitdim::metrics::Metrics;
 use splitdim::process::{self, Failure};
 use splitdim::serve::EventLoops;
 use splitdim::store::{Disk, Memory};
 use splitdim::telemetry::LogFormat;
 use splitdim::web::{Edge, Readiness};
-use splitdim::{ops, serve};
+use splitdim::{backup, ops, serve};
 
 // Linked, it is what `malloc` means: see Cargo.toml.
 use mimalloc as _;

@@ -1,6 +1,5 @@
 //! The settings of how hard `splitdim` tries.
 
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::Args;
@@ -140,15 +139,13 @@ pub(super) fn options(arguments: &PatienceArguments, mistakes: &mut Mistakes) ->
     let sweep_every = values::long_duration(&arguments.sweep_every, SHORTEST_SWEEP);
     let sweep_every = mistakes.note("--sweep-every", sweep_every);
 
-    let mut number = |flag, text: &String, range: RangeInclusive<usize>| {
-        let number = mistakes.note(flag, values::number(text, range))?;
-        // Every range here ends far below.
-        u32::try_from(number).ok()
-    };
-    let retries = number("--retries", &arguments.retries, 0..=1000);
-    let undo_retries = number("--undo-retries", &arguments.undo_retries, 0..=1000);
-    let spare_retries = number("--spare-retries", &arguments.spare_retries, 0..=1_000_000);
-    let max_in_flight = number("--max-in-flight", &arguments.max_in_flight, 1..=1_000_000);
+    let retries = mistakes.note("--retries", values::number(&arguments.retries, 0..=1000));
+    let undo_retries = values::number(&arguments.undo_retries, 0..=1000);
+    let undo_retries = mistakes.note("--undo-retries", undo_retries);
+    let spare_retries = values::number(&arguments.spare_retries, 0..=1_000_000);
+    let spare_retries = mistakes.note("--spare-retries", spare_retries);
+    let max_in_flight = values::number(&arguments.max_in_flight, 1..=1_000_000);
+    let max_in_flight = mistakes.note("--max-in-flight", max_in_flight);
 
     let mut backoff = |flag, base: Option<Duration>, retries: Option<u32>| {
         let backoff = Backoff::new(base?, retry_cap?, 1.0, retries?);
@@ -172,7 +169,7 @@ pub(super) fn options(arguments: &PatienceArguments, mistakes: &mut Mistakes) ->
             spare_retries: spare_retries?,
             ..Patience::default()
         },
-        max_in_flight: usize::try_from(max_in_flight?).ok()?,
+        max_in_flight: max_in_flight?,
         ..Options::default()
     })
 }

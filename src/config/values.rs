@@ -1,6 +1,8 @@
 //! Reads the value of a setting, or says what is wrong with it.
 
+use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
@@ -102,7 +104,10 @@ pub(super) fn long_duration(text: &str, least: Duration) -> Result<Duration, Str
     }
 }
 
-pub(super) fn number(text: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+pub(super) fn number<N>(text: &str, range: RangeInclusive<N>) -> Result<N, String>
+where
+    N: FromStr + PartialOrd + Display,
+{
     match text.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
         _ => Err(format!(

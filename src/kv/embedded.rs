@@ -9,12 +9,6 @@ use super::{Conflict, KvError, KvRequest, KvResponse, KvService};
 use crate::metrics::{CommitMetrics, Conflicts};
 use crate::store::{Backend, Fault, Refusal, Store, Write, WriteError, Writer};
 
-/// The store of this process as a service.
-#[must_use]
-pub fn embedded<B: Backend>(store: Store<B>) -> KvService {
-    counted(store, None)
-}
-
 /// How the writing of a store in this process ended.
 pub type Writing = JoinHandle<Result<(), Fault>>;
 

@@ -16,7 +16,7 @@ use tower::util::BoxCloneSyncService;
 pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
 pub use client::KvClient;
-pub use embedded::{Observed, Writing, embedded, spawn_embedded, spawn_observed};
+pub use embedded::{Observed, Writing, spawn_embedded, spawn_observed};
 pub use entries::Entries;
 pub use error::{Conflict, KvError};
 

@@ -1,11 +1,9 @@
 //! The routes of the server `kvstore`: HTTP over a [`KvService`], nothing else.
 
-pub mod backup;
 mod error;
 mod fault;
 mod list;
 mod stamped;
-mod translog;
 mod write;
 
 use std::convert::Infallible;

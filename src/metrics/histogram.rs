@@ -71,7 +71,7 @@ impl Histogram {
 
     /// Observes a duration, where the unit is a nanosecond.
     pub(super) fn observe_duration(&self, duration: Duration) {
-        // Nanoseconds of 584 years.
+        // 64 bits of nanoseconds last 584 years.
         self.observe(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 

@@ -96,7 +96,7 @@ impl LedgerMetrics {
     pub fn saw_open(&self, transfers: usize, oldest: Option<Duration>) {
         let oldest = oldest.unwrap_or_default().as_millis();
         self.open.store(transfers as u64, Ordering::Relaxed);
-        // Milliseconds of 584 million years.
+        // 64 bits of milliseconds last 584 million years.
         self.oldest_open_ms.store(oldest as u64, Ordering::Relaxed);
     }
 

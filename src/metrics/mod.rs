@@ -36,8 +36,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The figures of `program`, which is what the names of all begin with but those that every
-    /// process has: so far its version and those.
+    /// The figures of `program`: its version, and those of the process, to begin with. All names but those of the
+    /// process begin with `program`.
     #[must_use]
     pub fn new(program: &'static str) -> Self {
         let mut metrics = Self {

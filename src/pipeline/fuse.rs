@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use resilient::quarantine::Handle;
 use serde::{Deserialize, Serialize};
 
-use crate::kv::{Key, Kv, KvError, Put, Versioned};
+use crate::kv::{Kv, KvError, Put, Value, Versioned};
 
 /// Where the store keeps it that the ledger is suspect: for every replica.
 const KEY: &str = "!quarantine";
@@ -31,7 +31,7 @@ pub(super) struct Suspicion {
 }
 
 impl Suspicion {
-    fn as_value(&self) -> Key {
+    fn to_value(&self) -> Value {
         let json = serde_json::to_string(self);
         json.expect("text and numbers are always JSON").into()
     }
@@ -89,7 +89,7 @@ impl Fuse {
             held: true,
         };
         let epoch = stamp.map(|stamp| stamp.epoch);
-        self.write(&stored, held.as_value(), epoch).await?;
+        self.write(&stored, held.to_value(), epoch).await?;
         self.handle.blow(&*held.reason);
         *self.found() = None;
         Ok(())
@@ -120,7 +120,7 @@ impl Fuse {
             }
             (None, Some(found)) => {
                 let epoch = stamp.map(|stamp| stamp.epoch);
-                self.write(&stored, found.as_value(), epoch).await?;
+                self.write(&stored, found.to_value(), epoch).await?;
                 *self.found() = None;
             }
             (None, None) => {
@@ -162,7 +162,7 @@ impl Fuse {
     async fn write(
         &self,
         stored: &Versioned,
-        value: Key,
+        value: Value,
         epoch: Option<u64>,
     ) -> Result<(), KvError> {
         let put = Put::new(KEY, value, stored.version);

@@ -76,7 +76,7 @@ pub struct Options {
     pub is_shared: bool,
     /// Draws the delays; the same seed draws the same ones.
     pub seed: u64,
-    /// The rules of transfers in single puts; all of them.
+    /// The rules that make transfers exact, all of them; a simulation breaks one.
     pub rules: Rules,
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use super::cell::Cell;
 use super::error::Cause;
 use crate::generations::Generations;
-use crate::kv::{Key, Kv, KvError, Put, Stamp};
+use crate::kv::{Key, Kv, KvError, Put};
 
 /// How often a cell is read again at once when somebody else was faster, before its turn is given to
 /// another transfer of this process.
@@ -226,7 +226,7 @@ impl Held {
         self.forget();
         let asked = self.places.now();
         let put = Put::new(Arc::clone(&self.key), cell.value(), sight.version);
-        let stamp: Option<Stamp> = self.places.kv.put(put, sight.epoch).await?;
+        let stamp = self.places.kv.put(put, sight.epoch).await?;
         let received = self.places.now();
         self.note(Sight {
             cell,

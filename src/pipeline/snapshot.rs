@@ -56,15 +56,8 @@ impl Snapshot {
     }
 
     /// Whether the transfer `id` is open.
-    #[must_use]
-    pub fn has_open(&self, id: Uuid) -> bool {
+    pub(super) fn has_open(&self, id: Uuid) -> bool {
         self.open.iter().any(|open| open.id == id)
-    }
-
-    /// How many transfers are open.
-    #[must_use]
-    pub fn open_transfers(&self) -> usize {
-        self.open.len()
     }
 
     /// What the cells hold, less what open transfers have yet to move: zero, whatever is under way.
@@ -74,8 +67,7 @@ impl Snapshot {
     }
 
     /// The keys of what is no balance: it is left alone, and not among the accounts.
-    #[must_use]
-    pub fn unreadable(&self) -> &[Key] {
+    pub(super) fn unreadable(&self) -> &[Key] {
         &self.unreadable
     }
 

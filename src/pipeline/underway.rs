@@ -77,7 +77,7 @@ impl Underway {
             .states
             .iter()
             .filter(|(id, state)| matches!(state, State::Left(_)) && !open.contains(id));
-        snapshot.open_transfers() + untraced.count()
+        snapshot.open().len() + untraced.count()
     }
 
     /// What was left open.

@@ -188,7 +188,7 @@ impl Activities {
 
     /// In milliseconds since `begun`.
     fn now(&self) -> u64 {
-        // Those of 292 million years, below.
+        // 63 bits of milliseconds last 292 million years.
         self.begun.elapsed().as_millis() as u64
     }
 

@@ -84,7 +84,8 @@ impl Put {
 /// When something was read or written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stamp {
-    /// How often the store was reset.
+    /// Raised by each reset and restore. That of a new store is the time at which it was made (milliseconds since
+    /// 1970), so that no two have the same.
     pub epoch: u64,
     /// How many writes (puts, transactions, resets) were made, resets and restarts notwithstanding.
     pub revision: u64,

@@ -9,9 +9,9 @@
 //! ```
 //!
 //! A key that is not there has value `""` and version 0; each write of it raises its version by
-//! one. Two numbers stamp every answer: the *revision* counts the writes, the *epoch* the resets,
-//! after which the versions start again. Readers take the newest
-//! commit as a whole, and do not wait while one is made durable.
+//! one. Two numbers stamp every answer: the *revision* counts the writes, the *epoch* is raised by resets, after
+//! which the versions start again. Readers take the newest commit as a whole, and do not wait while one is made
+//! durable.
 
 mod backend;
 mod disk;

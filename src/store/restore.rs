@@ -1,7 +1,5 @@
-use std::collections::BTreeMap;
-
 use super::state::Changes;
-use super::{Backend, Dump, DumpWriter, Fault, Range, Snapshot, Stamp, Versioned};
+use super::{Backend, Dump, DumpWriter, Entry, Fault, Range, Snapshot, Stamp};
 
 /// Entries read from a snapshot at a time.
 const PAGE: usize = 1024;
@@ -56,19 +54,7 @@ pub fn restore(backend: &mut impl Backend, dump: Dump) -> Result<Stamp, RestoreF
         epoch: last.epoch.max(dump.stamp.epoch) + 1,
         revision: last.revision.max(dump.stamp.revision) + 1,
     };
-    let rows: BTreeMap<_, _> = dump
-        .entries
-        .into_iter()
-        .map(|entry| {
-            (
-                entry.key,
-                Versioned {
-                    value: entry.value,
-                    version: entry.version,
-                },
-            )
-        })
-        .collect();
+    let rows = dump.entries.into_iter().map(Entry::into_row).collect();
     backend.commit(Changes {
         stamp,
         reset: false,

@@ -9,9 +9,9 @@ use axum::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use resilient::detach::Tracker;
-use splitdim::kv::{KvService, embedded};
+use splitdim::kv::{KvService, spawn_embedded};
 use splitdim::pipeline::{Ledger, Options};
-use splitdim::store::{Memory, Store};
+use splitdim::store::Memory;
 use splitdim::web::{Edge, Resets};
 use tokio::sync::{Mutex, MutexGuard};
 use tower::util::BoxCloneSyncService;
@@ -178,9 +178,7 @@ impl Service {
 
 /// An empty store in memory, on a task of this runtime.
 pub(crate) fn store() -> KvService {
-    let (store, writer) = Store::new(Memory::new());
-    tokio::spawn(writer.run());
-    embedded(store)
+    spawn_embedded(Memory::new()).0
 }
 
 fn deployment() -> Option<SocketAddr> {

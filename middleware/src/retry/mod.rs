@@ -184,8 +184,8 @@
 //!
 //! tower clones the policy for each request: the attempts are counted for that request alone. The
 //! source of randomness is shared by all clones, so that no two requests wait in step, and so is the
-//! budget. Requests must
-//! be `Clone` too, which an HTTP request with a streamed body is not: collect the body above.
+//! budget. Requests must be `Clone` too, which an HTTP request with a streamed body is not: collect the
+//! body above.
 //!
 //! # Order
 //!

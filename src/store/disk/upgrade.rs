@@ -4,7 +4,7 @@ use std::path::Path;
 use redb::ReadableDatabase;
 
 use super::create::create;
-use super::file::{file, open_error, verified};
+use super::file::{file, io_error, open_error, verified};
 use super::former::Former;
 use super::head::FORMAT;
 use super::held::Held;
@@ -20,25 +20,20 @@ const OLD_FORMAT: u64 = 1;
 /// Makes a store with a journal of one of format 1, under the same name, with all that is in it. A file of
 /// anything else is left to be opened, or refused.
 pub(super) fn upgrade(directory: &Path, path: &Path) -> Result<(), OpenError> {
-    let read = |source| OpenError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    };
     let mut begins = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(REDB.len() as u64).read_to_end(&mut begins))
-        .map_err(read)?;
+        .map_err(io_error("read", path))?;
     if begins != REDB {
         return Ok(());
     }
     // Never released: the old file stays as it is until the new one takes its place.
     let held = Held::new(file(path)?);
     let database = verified(&held).map_err(|error| open_error(path, error))?;
-    let opened = |error| open_error(path, error);
     let database = database
         .begin_read()
         .map_err(|error| open_error(path, error))?;
+    let opened = |error| open_error(path, error);
     match meta::format(&database).map_err(opened)? {
         Some(OLD_FORMAT) => {}
         Some(found) => {

@@ -1,11 +1,12 @@
-//! The commands that write and read backups.
+//! The commands of `kvstore` that write and read backups.
+
+mod translog;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::translog;
 use crate::config::kvstore::Command;
 use crate::kv::{Kv, KvClient, KvService, Listed, Range};
 use crate::process::Failure;
