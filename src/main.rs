@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use splitdim::config::EXIT_USAGE;
-use splitdim::config::splitdim::{Mode, Puts, Settings, Task};
+use splitdim::config::splitdim::{Mode, Protocol, Settings, Task};
 use splitdim::kv::{KvClient, KvError, KvService, Observed, Writing, spawn_observed};
 use splitdim::metrics::Metrics;
 use splitdim::pipeline::{Ledger, Options};
@@ -52,7 +52,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         writing,
         mode,
         place,
-        puts,
+        protocol,
         readiness,
     } = open(settings.mode, &settings.options, metrics.as_mut())?;
     let running = Tracker::new();
@@ -62,9 +62,9 @@ async fn run(settings: Settings) -> Result<(), Failure> {
         options.patience.attempt_within = None;
         options.is_shared = false;
     }
-    let ledger = match puts {
-        Puts::Together => Ledger::transactional(store, options, running.clone()),
-        Puts::Single => Ledger::saga(store, options, running.clone()),
+    let ledger = match protocol {
+        Protocol::Transaction => Ledger::transactional(store, options, running.clone()),
+        Protocol::Saga => Ledger::saga(store, options, running.clone()),
     };
     let Some(stop) = stop else {
         return match settings.task {
@@ -118,7 +118,7 @@ struct Open {
     writing: Option<Writing>,
     mode: &'static str,
     place: String,
-    puts: Puts,
+    protocol: Protocol,
     readiness: Readiness,
 }
 
@@ -131,7 +131,7 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
                 writing: Some(writing),
                 mode: "local",
                 place: data.display().to_string(),
-                puts: Puts::Together,
+                protocol: Protocol::Transaction,
                 readiness: Readiness::at_once(),
             }
         }
@@ -142,14 +142,14 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
                 writing: Some(writing),
                 mode: "local",
                 place: "memory only".into(),
-                puts: Puts::Together,
+                protocol: Protocol::Transaction,
                 readiness: Readiness::at_once(),
             }
         }
         Mode::Kvstore {
             name,
             address,
-            puts,
+            protocol,
         } => {
             let attempt_within = options.patience.attempt_within.unwrap_or(KvClient::TIMEOUT);
             let readiness = Readiness::once_reached();
@@ -168,7 +168,7 @@ fn open(mode: Mode, options: &Options, metrics: Option<&mut Metrics>) -> Result<
                 writing: None,
                 mode: name,
                 place: format!("kvstore at {address}"),
-                puts,
+                protocol,
                 readiness,
             }
         }

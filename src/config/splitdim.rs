@@ -140,10 +140,10 @@ enum Command {
 /// Holds the token of `--reset token`.
 const RESET_TOKEN: &str = "SPLITDIM_RESET_TOKEN";
 
-const KVSTORE_MODES: [(&str, Puts); 3] = [
-    ("kvstore", Puts::Single),
-    ("resilientkvstore", Puts::Single),
-    ("transactionalkvstore", Puts::Together),
+const KVSTORE_MODES: [(&str, Protocol); 3] = [
+    ("kvstore", Protocol::Saga),
+    ("resilientkvstore", Protocol::Saga),
+    ("transactionalkvstore", Protocol::Transaction),
 ];
 
 /// The settings of `splitdim`.
@@ -197,17 +197,17 @@ pub enum Mode {
         /// The server, `host:port`.
         address: String,
         /// How a transfer is written.
-        puts: Puts,
+        protocol: Protocol,
     },
 }
 
 /// How a transfer is written into a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Puts {
+pub enum Protocol {
     /// One put after the other.
-    Single,
+    Saga,
     /// In one transaction.
-    Together,
+    Transaction,
 }
 
 impl Settings {
@@ -231,12 +231,12 @@ impl Settings {
                 data: arguments.data,
             }),
             other => match KVSTORE_MODES.into_iter().find(|(name, _)| *name == other) {
-                Some((name, puts)) => {
+                Some((name, protocol)) => {
                     let address = mistakes.note("--addr", values::address(&arguments.addr));
                     address.map(|address| Mode::Kvstore {
                         name,
                         address,
-                        puts,
+                        protocol,
                     })
                 }
                 None => mistakes.note(

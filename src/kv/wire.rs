@@ -25,6 +25,9 @@ pub mod path {
     pub const RESET: &str = "/api/reset";
 }
 
+/// The most puts in a transaction.
+pub const MAX_PUTS: usize = 1024;
+
 /// The response header with the epoch.
 pub const EPOCH: HeaderName = HeaderName::from_static("kvstore-epoch");
 

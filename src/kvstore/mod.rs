@@ -29,9 +29,6 @@ use stamped::Stamped;
 /// The longest request body, in bytes.
 const MAX_BODY: usize = 1 << 20;
 
-/// The most puts in a transaction.
-const MAX_PUTS: usize = 1024;
-
 /// The whole server over `store`; with `faults`, requests can be made to fail by `/api/fault`.
 pub fn app(
     store: KvService,

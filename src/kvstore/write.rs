@@ -5,11 +5,11 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
+use super::MAX_BODY;
 use super::error::Error;
 use super::stamped::Stamped;
-use super::{MAX_BODY, MAX_PUTS};
 use crate::kv::Kv;
-use crate::kv::wire::WirePut;
+use crate::kv::wire::{MAX_PUTS, WirePut};
 use crate::web::{Object, OwnSite, Resets};
 
 type Body = Result<Bytes, BytesRejection>;

@@ -66,7 +66,7 @@ pub use repair::{Correction, Repair, RepairError};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 
-use crate::kv::{Kv, KvError, KvService};
+use crate::kv::{Kv, KvError, KvService, wire};
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
@@ -87,9 +87,8 @@ use transfers::Transfers;
 use turns::TurnsLayer;
 use underway::Underway;
 
-/// How many transfers one transaction makes at the most: each needs three puts, and a `kvstore` takes
-/// 1,024.
-const TOGETHER: usize = 341;
+/// How many transfers one transaction makes at the most: each needs three puts.
+const TOGETHER: usize = wire::MAX_PUTS / 3;
 
 /// A batch of so many does not wait for more than half of those who wait: the others are read while it is
 /// written. Fewer would make too many commits.
@@ -195,7 +194,7 @@ impl Ledger {
                     Arc::clone(&parts.remembered),
                     options.rules,
                 ));
-            Transfers::Together(transfers)
+            Transfers::Transaction(transfers)
         })
     }
 
@@ -214,7 +213,7 @@ impl Ledger {
                 // What became of it is told here, since above nobody may be waiting any more.
                 .layer(LoggedLayer::new(Arc::clone(&parts.metrics)))
                 .service(parts.saga.clone());
-            Transfers::Single(BoxCloneSyncService::new(transfers))
+            Transfers::Saga(BoxCloneSyncService::new(transfers))
         })
     }
 

@@ -14,12 +14,12 @@ use super::posting::Posting;
 #[derive(Clone, Debug)]
 pub(super) enum Transfers {
     /// In transactions.
-    Together(Batch<Posting, ()>),
+    Transaction(Batch<Posting, ()>),
     /// In single puts.
-    Single(Single),
+    Saga(Saga),
 }
 
-type Single = BoxCloneSyncService<Posting, (), BoxError>;
+type Saga = BoxCloneSyncService<Posting, (), BoxError>;
 
 impl Service<Posting> for Transfers {
     type Response = ();
@@ -28,18 +28,18 @@ impl Service<Posting> for Transfers {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
-            Self::Together(batch) => batch.poll_ready(cx),
-            Self::Single(single) => single.poll_ready(cx),
+            Self::Transaction(batch) => batch.poll_ready(cx),
+            Self::Saga(saga) => saga.poll_ready(cx),
         }
     }
 
     fn call(&mut self, posting: Posting) -> Making {
         match self {
-            Self::Together(batch) => Making::Together {
+            Self::Transaction(batch) => Making::Transaction {
                 making: batch.call(posting),
             },
-            Self::Single(single) => Making::Single {
-                making: single.call(posting),
+            Self::Saga(saga) => Making::Saga {
+                making: saga.call(posting),
             },
         }
     }
@@ -49,8 +49,8 @@ pin_project! {
     /// A transfer that is being made.
     #[project = MakingProj]
     pub(super) enum Making {
-        Together { #[pin] making: batch::ResponseFuture<()> },
-        Single { #[pin] making: <Single as Service<Posting>>::Future },
+        Transaction { #[pin] making: batch::ResponseFuture<()> },
+        Saga { #[pin] making: <Saga as Service<Posting>>::Future },
     }
 }
 
@@ -59,8 +59,8 @@ impl Future for Making {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project() {
-            MakingProj::Together { making } => making.poll(cx),
-            MakingProj::Single { making } => making.poll(cx),
+            MakingProj::Transaction { making } => making.poll(cx),
+            MakingProj::Saga { making } => making.poll(cx),
         }
     }
 }
