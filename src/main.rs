@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 async fn run(settings: Settings) -> Result<(), Failure> {
     // Before the store is opened, which may take long: where this is the first process of a container, a signal that
-    // nobody catches is lost. A repair is ended by it at once.
+    // nobody catches is lost. Repairs end by themselves.
     let stop = match settings.task {
         Task::Serve => Some(serve::stop_signal()?),
         Task::Diagnose | Task::Repair(_) => None,
@@ -72,7 +72,11 @@ async fn run(settings: Settings) -> Result<(), Failure> {
             _ => repair::show(ledger.diagnose().await),
         };
     };
-    let limits = process::within_open_files(settings.limits, settings.threads);
+    let to_store = match writing {
+        Some(_) => 0,
+        None => options.max_in_flight,
+    };
+    let limits = process::within_open_files(settings.limits, settings.threads, to_store);
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
     let event_loops = EventLoops::start(settings.threads)?;

@@ -48,22 +48,22 @@ pub fn fail(program: &str, failure: &impl Display, status: u8) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Files that a process needs beside its clients' connections: its store, its log, its operators, and its own
-/// connections to a store.
-const OTHER_FILES: usize = 64;
+/// Files that a process needs beside connections: its store, its log; and the connections of its operators.
+const OTHER_FILES: usize = 128;
 
 /// Those that each event loop waits by.
 const FILES_OF_A_THREAD: usize = 4;
 
-/// Lets this process open as many files as the system allows; what `limits` are then, on so many `threads`: a connection
-/// for which there is no file waits before the door, and nobody is cut for it.
-pub fn within_open_files(limits: Limits, threads: usize) -> Limits {
+/// Lets this process open as many files as the system allows; what `limits` are then, on so many `threads`, and with
+/// so many connections of its own `to_store`: a connection for which there is no file waits before the door, and nobody
+/// is cut for it.
+pub fn within_open_files(limits: Limits, threads: usize, to_store: usize) -> Limits {
     let open_files = rlimit::increase_nofile_limit(u64::MAX).or_else(|error| {
         tracing::warn!(%error, "the limit of open files could not be raised");
         rlimit::Resource::NOFILE.get_soft()
     });
     let open_files = open_files.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
-    let others = OTHER_FILES + threads * FILES_OF_A_THREAD;
+    let others = OTHER_FILES + threads * FILES_OF_A_THREAD + to_store;
     let room = open_files.saturating_sub(others).max(1);
     if room < limits.max_connections {
         tracing::warn!(

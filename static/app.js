@@ -88,17 +88,12 @@ async function request(path, options = {}) {
 /** The keys of transfers that were sent without a good answer, by what was sent, and since when that is so. */
 const unanswered = new Map(keptKeys());
 
-/** Milliseconds that do not jump when the machine's clock is set, and go on when the page is loaded again. */
-function now() {
-  return performance.timeOrigin + performance.now();
-}
-
 /** The keys that this tab has kept over a reload. */
 function keptKeys() {
   try {
     // The clock may have been set back before the browser was started again.
-    const ofToday = ([sent, { key, since }]) => [sent, { key, since: Math.min(since, now()) }];
-    return (JSON.parse(sessionStorage.getItem("unanswered")) ?? []).map(ofToday);
+    const notLater = ([sent, { key, since }]) => [sent, { key, since: Math.min(since, Date.now()) }];
+    return (JSON.parse(sessionStorage.getItem("unanswered")) ?? []).map(notLater);
   } catch {
     return [];
   }
@@ -124,11 +119,11 @@ function keepKeys() {
  */
 async function record(transfer) {
   const sent = JSON.stringify([named(transfer.sender), named(transfer.receiver), transfer.amount]);
-  for (const [other, { since }] of unanswered) if (now() - since > SAME_MS) unanswered.delete(other);
+  for (const [other, { since }] of unanswered) if (Date.now() - since > SAME_MS) unanswered.delete(other);
   const isRepeated = unanswered.has(sent);
   const key = unanswered.get(sent)?.key ?? randomKey();
-  const wait = () => unanswered.set(sent, { key, since: now() });
-  wait();
+  const remember = () => unanswered.set(sent, { key, since: Date.now() });
+  remember();
   keepKeys();
   try {
     await send(transfer, key);
@@ -137,7 +132,7 @@ async function record(transfer) {
     // What was sent before may be made yet, whatever becomes of this one.
     failure.isRepeated = isRepeated;
     if (failure.certain && !isRepeated) unanswered.delete(sent);
-    else wait();
+    else remember();
     throw failure;
   } finally {
     keepKeys();

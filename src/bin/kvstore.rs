@@ -51,7 +51,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
             spawn_observed(Memory::new(), observed),
         ),
     };
-    let limits = process::within_open_files(settings.limits, settings.threads);
+    let limits = process::within_open_files(settings.limits, settings.threads, 0);
     let listener = process::listen(&settings.listen).await?;
     let operators = process::listen_if(settings.ops_listen.as_deref()).await?;
     let event_loops = EventLoops::start(settings.threads)?;

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub(super) struct Activities {
     open: Mutex<Open>,
     /// How much all hold that hold much, in bytes. Signed, since what one adds another may subtract before.
     held: AtomicIsize,
+    /// Whether every answer is to be the last one on its connection.
+    leaving: Arc<AtomicBool>,
     /// Told when the last connection has closed.
     closed: Notify,
 }
@@ -66,6 +68,10 @@ pub(super) struct Activity {
     /// When something was written last, or a request began to come (or it was opened), since `begun`, and
     /// whether somebody waits for an answer: from when a request has come until all of its answer is written.
     last_use: AtomicU64,
+    /// Whether the app has a request of it, and no answer yet.
+    is_serving: AtomicBool,
+    /// Whether the server is leaving, as all of its connections know.
+    leaving: Arc<AtomicBool>,
     /// How much it holds, as far as that was told, in bytes: a part of the sum.
     held: AtomicUsize,
     /// The task that serves the connection.
@@ -83,8 +89,14 @@ impl Activities {
                 loads: vec![0; event_loops],
             }),
             held: AtomicIsize::new(0),
+            leaving: Arc::default(),
             closed: Notify::new(),
         })
+    }
+
+    /// Makes every answer from now on the last one on its connection.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
     /// How many connections are open.
@@ -96,6 +108,8 @@ impl Activities {
     pub(super) fn add(self: &Arc<Self>) -> Place {
         let activity = Arc::new(Activity {
             last_use: AtomicU64::new(self.now() << 1),
+            is_serving: AtomicBool::new(false),
+            leaving: Arc::clone(&self.leaving),
             held: AtomicUsize::new(0),
             waker: Mutex::new(None),
         });
@@ -234,19 +248,22 @@ impl Place {
     }
 
     /// Notes that the connection is of use just now; `false` if it is too late, for it was cut.
-    pub(super) fn is_used(&self) -> bool {
+    pub(super) fn used(&self) -> bool {
         let now = self.activities.now() << 1;
         self.activity.update(|last_use| now | last_use & ASKED)
     }
 
-    /// Notes that all was written that was there to write: nobody waits for more, as far as is known.
-    pub(super) fn answered(&self) {
-        self.activity.update(|last_use| last_use & !ASKED);
+    /// Notes that all was written that was there to write: if the app has no request, nobody waits for more. (Who
+    /// gets a long answer in parts counts as idle between two of them.)
+    pub(super) fn written(&self) {
+        if !self.activity.is_serving.load(Ordering::Relaxed) {
+            self.activity.update(|last_use| last_use & !ASKED);
+        }
     }
 
     /// Notes that there is more to write than its client has read.
-    pub(super) fn is_awaited(&self) {
-        self.activity.asked();
+    pub(super) fn awaited(&self) {
+        self.activity.awaited();
     }
 
     /// Notes how much the connection holds of requests, in bytes. Where all hold too much, one of them is cut; it may be
@@ -282,6 +299,18 @@ impl Drop for Place {
 impl Activity {
     /// Notes that a request has come.
     pub(super) fn asked(&self) {
+        self.is_serving.store(true, Ordering::Relaxed);
+        self.awaited();
+    }
+
+    /// Notes that the app has answered; whether that answer is to be the last one.
+    pub(super) fn answered(&self) -> bool {
+        self.is_serving.store(false, Ordering::Relaxed);
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Notes that somebody waits for an answer, or for the rest of it.
+    fn awaited(&self) {
         // It leaves a cut one cut.
         self.last_use.fetch_or(ASKED, Ordering::AcqRel);
     }
@@ -355,7 +384,7 @@ mod tests {
         let (used, idle) = (activities.add(), activities.add());
         for _ in 0..4 {
             sleep(TIMEOUT / 2).await;
-            assert!(used.is_used());
+            assert!(used.used());
         }
         assert!(!used.is_cut() && idle.is_cut());
         sleep(TIMEOUT + LONGEST_PAUSE).await;
@@ -369,11 +398,11 @@ mod tests {
         waiting.activity.asked();
         sleep(TIMEOUT).await;
         // A request that has begun to come is none yet.
-        assert!(silent.is_used());
+        assert!(silent.used());
         sleep(TIMEOUT).await;
         answered.activity.asked();
-        assert!(answered.is_used());
-        answered.answered();
+        assert!(answered.used() && !answered.activity.answered());
+        answered.written();
         let cut = |new: &Place| {
             activities.cut_longest_idle();
             [&waiting, &silent, &answered, new].map(Place::is_cut)
@@ -393,14 +422,20 @@ mod tests {
         let place = activities.add();
         let is_asked = || is_asked(place.activity.last_use());
         place.activity.asked();
-        assert!(place.is_used() && is_asked());
-        place.answered();
+        // An answer to the one before, or that the body may come.
+        place.written();
+        assert!(place.used() && is_asked());
+        assert!(!place.activity.answered());
+        assert!(is_asked());
+        place.written();
         assert!(!is_asked());
         // Its client has not read all that was there to write.
-        place.is_awaited();
-        assert!(place.is_used() && is_asked());
-        place.answered();
+        place.awaited();
+        assert!(place.used() && is_asked());
+        place.written();
         assert!(!is_asked());
+        activities.leave();
+        assert!(place.activity.answered());
     }
 
     #[tokio::test(start_paused = true)]
@@ -409,13 +444,14 @@ mod tests {
         let (one, other) = (activities.add(), activities.add());
         let judged = other.activity.last_use();
         sleep(TIMEOUT).await;
-        assert!(other.is_used());
+        assert!(other.used());
         other.activity.cut(judged);
         assert!(!other.is_cut());
         activities.cut_longest_idle();
-        assert!(one.is_cut() && !one.is_used());
+        assert!(one.is_cut() && !one.used());
         one.activity.asked();
-        one.answered();
+        one.activity.answered();
+        one.written();
         assert!(one.is_cut());
         activities.cut_longest_idle();
         assert!(other.is_cut());

@@ -1,10 +1,15 @@
 use std::convert::Infallible;
-use std::future::{Ready, ready};
+use std::future::{self, Future, Ready};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use axum::extract::Request;
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
+use axum::response::Response;
 use axum::serve::IncomingStream;
+use pin_project_lite::pin_project;
 use tower::Service;
 
 use super::activity::Activity;
@@ -14,8 +19,9 @@ use super::arrivals::Arrivals;
 #[derive(Clone, Debug)]
 pub(super) struct Attending<App>(pub(super) App);
 
-/// An app that notes on the connection that a request has come: bytes of it may be read long before, or be there
-/// already when the answer to the one before it is written.
+/// An app that notes on the connection when it has a request, and when it has answered: of a request that was read,
+/// not all may be there, and of one that is there, the answer to the one before may yet be written. While the server is
+/// leaving, it makes every answer the last one.
 #[derive(Clone, Debug)]
 pub(super) struct Attended<App> {
     app: App,
@@ -32,24 +38,51 @@ impl<App: Clone> Service<IncomingStream<'_, Arrivals>> for Attending<App> {
     }
 
     fn call(&mut self, stream: IncomingStream<'_, Arrivals>) -> Self::Future {
-        ready(Ok(Attended {
+        future::ready(Ok(Attended {
             app: self.0.clone(),
             activity: stream.io().activity(),
         }))
     }
 }
 
-impl<App: Service<Request>> Service<Request> for Attended<App> {
-    type Response = App::Response;
+impl<App: Service<Request, Response = Response>> Service<Request> for Attended<App> {
+    type Response = Response;
     type Error = App::Error;
-    type Future = App::Future;
+    type Future = Answering<App::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), App::Error>> {
         self.app.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> App::Future {
+    fn call(&mut self, request: Request) -> Self::Future {
         self.activity.asked();
-        self.app.call(request)
+        Answering {
+            answer: self.app.call(request),
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+pin_project! {
+    /// An answer that is being made.
+    pub(super) struct Answering<F> {
+        #[pin]
+        answer: F,
+        activity: Arc<Activity>,
+    }
+}
+
+impl<F: Future<Output = Result<Response, E>>, E> Future for Answering<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let mut answer = ready!(this.answer.poll(cx));
+        let is_last = this.activity.answered();
+        if let (true, Ok(answer)) = (is_last, &mut answer) {
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(CONNECTION, close);
+        }
+        Poll::Ready(answer)
     }
 }

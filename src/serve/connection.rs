@@ -29,6 +29,8 @@ pub(super) struct Connection {
     kept: usize,
     /// Whether something was written that may not be all.
     is_writing: bool,
+    /// Whether the task has been seen to be woken when this is cut.
+    is_watched: bool,
 }
 
 impl Connection {
@@ -39,6 +41,7 @@ impl Connection {
             unanswered: 0,
             kept: 0,
             is_writing: false,
+            is_watched: false,
         }
     }
 
@@ -55,9 +58,10 @@ impl Connection {
         }
     }
 
-    /// An error if this connection, which has nothing to do, was cut; else sees to it that the task is
+    /// An error if this connection was cut; else sees to it that the task is
     /// woken when it is.
-    fn wait(&self, cx: &Context<'_>) -> io::Result<()> {
+    fn wait(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        self.is_watched = true;
         self.place.watch(cx.waker());
         self.uncut()
     }
@@ -68,17 +72,17 @@ impl Connection {
         cx: &Context<'_>,
     ) -> Poll<io::Result<usize>> {
         match result {
-            Poll::Ready(Ok(1..)) => self.written(),
+            Poll::Ready(Ok(1..)) => self.has_written(),
             Poll::Ready(_) => {}
             Poll::Pending => {
-                self.place.is_awaited();
+                self.place.awaited();
                 self.wait(cx)?;
             }
         }
         result
     }
 
-    fn written(&mut self) {
+    fn has_written(&mut self) {
         let before = self.held();
         self.kept = self.kept.max(self.unanswered).min(MAX_BUFFER);
         self.unanswered = 0;
@@ -86,7 +90,7 @@ impl Connection {
             self.place.holds(self.held());
         }
         self.is_writing = true;
-        self.place.is_used();
+        self.place.used();
     }
 
     /// The first bytes of a request count, so that it is not cut just because it came late.
@@ -95,8 +99,8 @@ impl Connection {
     ///
     /// If it was cut already: then the request must not begin, for its answer could not be sent. Or if it is cut now,
     /// since it holds too much.
-    fn read(&mut self, bytes: usize) -> io::Result<()> {
-        if self.unanswered == 0 && !self.place.is_used() {
+    fn has_read(&mut self, bytes: usize) -> io::Result<()> {
+        if self.unanswered == 0 && !self.place.used() {
             return Err(cut());
         }
         self.unanswered += bytes;
@@ -131,7 +135,7 @@ impl AsyncRead for Connection {
         let result = Pin::new(&mut self.stream).poll_read(cx, buf);
         let bytes = buf.filled().len() - before;
         if bytes > 0 {
-            self.read(bytes)?;
+            self.has_read(bytes)?;
         }
         if result.is_pending() {
             self.wait(cx)?;
@@ -166,9 +170,14 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // While the app has a request, and another one is there already, hyper asks for nothing else.
+        match self.is_watched {
+            true => self.uncut()?,
+            false => self.wait(cx)?,
+        }
         // hyper flushes when it has written all that it had.
         if mem::take(&mut self.is_writing) {
-            self.place.answered();
+            self.place.written();
         }
         Pin::new(&mut self.stream).poll_flush(cx)
     }

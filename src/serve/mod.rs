@@ -13,19 +13,16 @@ use std::convert::Infallible;
 use std::future::{Future, IntoFuture};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::CONNECTION;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{Request, Response};
 use resilient::detach::Tracker;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tower::util::MapResponseLayer;
-use tower::{Layer, Service};
+use tower::Service;
 
 use acceptor::{Acceptor, Entrance};
 use activity::Activities;
@@ -94,10 +91,7 @@ where
     App: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future: Send>,
     App: Clone + Send + 'static,
 {
-    let leaving = Arc::new(AtomicBool::new(false));
     let stopped = Notify::new();
-
-    let app = say_farewell(Arc::clone(&leaving)).layer(app);
     let Serving {
         mut acceptor,
         activities,
@@ -109,7 +103,7 @@ where
             never = acceptor.accept() => match never {},
             () = stop => {}
         }
-        leaving.store(true, Ordering::Relaxed);
+        activities.leave();
         tracing::info!(
             connections = activities.len(),
             grace_period_s = limits.grace_period.as_secs(),
@@ -197,19 +191,5 @@ where
         activities,
         open,
         servers,
-    })
-}
-
-type Answer = Response<Body>;
-
-/// While `leaving`, makes every answer the last one on its connection.
-fn say_farewell(leaving: Arc<AtomicBool>) -> MapResponseLayer<impl Fn(Answer) -> Answer + Clone> {
-    MapResponseLayer::new(move |mut answer: Answer| {
-        if leaving.load(Ordering::Relaxed) {
-            answer
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
     })
 }

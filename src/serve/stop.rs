@@ -6,7 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What the process ends with at a second signal: the usual status of one that was interrupted.
 const EXIT_INTERRUPTED: i32 = 130;
 
-/// Ends at the first SIGTERM or SIGINT since it was made. A second one ends the process at once.
+/// Ends at the first SIGTERM or SIGINT since it was made. A second one ends the process at once, if it comes after
+/// that was seen.
 ///
 /// # Errors
 ///

@@ -10,10 +10,12 @@ use crate::common::proxy::{Fate, Proxy};
 use crate::common::splitdim::{self, Splitdim};
 use ::splitdim::serve::{self, Limits};
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::Method;
-use axum::routing::get as route;
-use tokio::net::TcpListener;
-use tokio::time::sleep;
+use axum::routing::{any, get as route};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 
 /// The shortest that there is.
 const IDLE_SOON: [&str; 2] = ["--idle-timeout", "5s"];
@@ -146,6 +148,47 @@ async fn who_waits_for_the_second_answer_of_two_is_not_cut_for_those_who_are_sil
     sleep(Duration::from_millis(200)).await;
     silent.push(Connection::open(address).await.unwrap());
     assert!(silent[2].is_ended().await);
+}
+
+#[tokio::test]
+async fn who_was_told_to_go_on_and_waits_is_not_cut_for_those_who_are_silent() {
+    let address = server(3).await;
+    let mut waiting = TcpStream::connect(address).await.unwrap();
+    let head =
+        b"POST /late HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n";
+    waiting.write_all(head).await.unwrap();
+    let mut told = [0; 25];
+    waiting.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    waiting.write_all(b"body").await.unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..4 {
+        silent.push(Connection::open(address).await.unwrap());
+        sleep(Duration::from_millis(200)).await;
+    }
+    let mut answer = [0; 15];
+    waiting.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
+
+#[tokio::test]
+async fn who_is_cut_ends_at_once_whatever_else_has_come_there() {
+    let address = server(5).await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = Connection::open(address).await.unwrap();
+        let more = [&bytes(&get("/late"))[..], b"G"].concat();
+        client.write(&more).await.unwrap();
+        clients.push(client);
+        sleep(Duration::from_millis(10)).await;
+    }
+    let mut cut = 0;
+    for client in &mut clients[..15] {
+        // Well before it would be answered.
+        let ended = timeout(Duration::from_millis(50), client.answer(&Method::GET)).await;
+        cut += usize::from(matches!(ended, Ok(Err(_))));
+    }
+    assert_eq!(cut, 15);
 }
 
 #[tokio::test]
@@ -403,7 +446,9 @@ async fn requests_that_are_sent_together_are_answered_in_order() {
 /// More than the operating system keeps between a server and a client that does not read.
 const LONG: usize = 64 << 20;
 
-/// A server in this process: `/long` is a long answer, `/late` one that takes two seconds.
+const LATE: Duration = Duration::from_secs(2);
+
+/// A server in this process: `/long` is a long answer, `/late` one that is.
 async fn server(max_connections: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await;
     let listener = listener.expect("a port is free");
@@ -416,7 +461,7 @@ async fn server(max_connections: usize) -> SocketAddr {
     let app = Router::new()
         .route("/", route(async || ""))
         .route("/long", route(async || vec![0; LONG]))
-        .route("/late", route(async || sleep(Duration::from_secs(2)).await));
+        .route("/late", any(async |_: Bytes| sleep(LATE).await));
     tokio::spawn(serve::for_ever(listener, app, limits));
     address
 }

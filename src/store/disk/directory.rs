@@ -10,14 +10,23 @@ use crate::store::OpenError;
 /// Makes the data directory at `path` where there is none, and those above it.
 ///
 /// A sync of what is in a directory does not take along the name of the directory itself: without those that
-/// are made here, a whole ledger might be gone after a power failure.
+/// are made here, a whole ledger might be gone after a power failure. Who made it before may have been killed before it
+/// was synced: so the name of the data directory is synced in any case, if that is allowed.
 pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     let changed: Vec<_> = changed(path).collect();
     fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
-    for directory in changed {
+    for directory in &changed {
         sync_directory(directory).map_err(io_error("sync", directory))?;
     }
-    Ok(())
+    match path.parent().map(or_current) {
+        Some(parent) if changed.is_empty() => match sync_directory(parent) {
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                Err(io_error("sync", parent)(error))
+            }
+            _ => Ok(()),
+        },
+        _ => Ok(()),
+    }
 }
 
 /// Makes the names in `directory` durable: of what was renamed in it, or made.
