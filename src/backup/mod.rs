@@ -43,7 +43,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
 
 async fn export_running(address: &str) -> Result<(), Failure> {
     let unreadable = |error| format!("cannot read {address}: {}", Chain(&error));
-    let client = KvClient::new(address, EXPORT_WITHIN)?;
+    let client = KvClient::new(address, EXPORT_WITHIN / 4)?;
     let listed = Kv::new(KvService::new(client))
         .list(Range::default(), None)
         .await;

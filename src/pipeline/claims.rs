@@ -1,41 +1,27 @@
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
-use resilient::detach::{DetachLayer, Lost};
 use resilient::retry::{Backoff, Class, Classify, Policy, TokenBucket};
 use resilient::timeout::TimeoutLayer;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::load_shed::LoadShedLayer;
+use tokio::time::Instant;
 use tower::retry::RetryLayer;
 use tower::util::{BoxCloneSyncService, option_layer};
-use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower::{ServiceBuilder, service_fn};
 use uuid::Uuid;
 
 use super::error::Cause;
 use super::fuse::Fuse;
 use super::patience::{Options, Patience, chance};
-use super::posting::Posting;
 use super::record::{self, Outcome};
 use super::step::ByCause;
-use super::{Ledger, TransferError, counted};
 use crate::kv::{Key, Kv, KvError, Put};
 use crate::ledger::Transfer;
-use crate::telemetry::{self, Chain};
 
 /// What the keys of claims begin with.
 const PREFIX: &str = "!k/";
 
 /// The longest name, in characters.
 const MAX_LENGTH: usize = 64;
-
-/// Until the first look at what becomes of somebody else's claim; each further one comes after twice the time.
-const FIRST_LOOK: Duration = Duration::from_millis(50);
-
-/// Until further ones at the most.
-const LAST_LOOKS: Duration = Duration::from_secs(1);
 
 /// A client's name for a transfer. Under one name one transfer is made, however often it is posted: by the
 /// client, by a browser whose connection was cut, or by a proxy.
@@ -61,20 +47,22 @@ impl ClientKey {
 /// For which transfer a name is claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
-    id: Uuid,
+    pub(super) id: Uuid,
     sender: String,
     receiver: String,
     amount: i64,
 }
 
-/// What is asked about a name.
+/// What is asked about a name. Clones are of the same transfer.
 #[derive(Clone, Debug)]
 pub(super) struct Ask {
     key: ClientKey,
     own: Arc<Claim>,
     wish: Wish,
     /// No attempt begins later.
-    until: Instant,
+    pub(super) until: Instant,
+    /// In which epoch a put was sent that claims the name, if one was.
+    sent: Arc<OnceLock<Option<u64>>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,12 +89,12 @@ pub(super) enum Claimed {
 /// What answers what is asked about names.
 #[derive(Clone, Debug)]
 pub(super) struct Claims {
-    to_have: Asking,
+    pub(super) to_have: Asking,
     /// The same, more often: nobody waits for it.
-    to_give_back: Asking,
+    pub(super) to_give_back: Asking,
 }
 
-type Asking = BoxCloneSyncService<Ask, Claimed, Cause>;
+pub(super) type Asking = BoxCloneSyncService<Ask, Claimed, Cause>;
 
 impl Claims {
     /// In the name of a ledger that is run so.
@@ -158,6 +146,43 @@ impl Classify<Ask, Claimed, Cause> for ByCause {
 }
 
 impl Ask {
+    /// Wants `key` for `own`.
+    pub(super) fn new(key: ClientKey, own: Claim, until: Instant) -> Self {
+        Self {
+            key,
+            own: own.into(),
+            wish: Wish::Have { undone: None },
+            until,
+            sent: Arc::default(),
+        }
+    }
+
+    /// For which transfer.
+    pub(super) fn id(&self) -> Uuid {
+        self.own.id
+    }
+
+    /// Takes a claim for the transfer `undone` for none.
+    pub(super) fn ignore(&mut self, undone: Uuid) {
+        self.wish = Wish::Have {
+            undone: Some(undone),
+        };
+    }
+
+    /// Wants no more to have the name.
+    pub(super) fn back(self, until: Instant) -> Self {
+        Self {
+            wish: Wish::GiveBack,
+            until,
+            ..self
+        }
+    }
+
+    /// Whether the name may have been claimed, or may yet be.
+    pub(super) fn was_sent(&self) -> bool {
+        self.sent.get().is_some()
+    }
+
     async fn once(&self, kv: &Kv, fuse: &Fuse) -> Result<Claimed, Cause> {
         let (stored, stamp) = kv.get(self.key.0.clone()).await?;
         let epoch = stamp.map(|stamp| stamp.epoch);
@@ -176,10 +201,15 @@ impl Ask {
                 let recorded = record::read(kv, claim.id).await?;
                 return Ok(Claimed::Taken(claim, recorded));
             }
-            (Wish::Have { .. }, _) => match fuse.reason() {
-                Some(reason) => return Ok(Claimed::Quarantined(reason)),
-                None => self.own.to_json(),
-            },
+            (Wish::Have { .. }, _) => {
+                if let Some(reason) = fuse.reason() {
+                    return Ok(Claimed::Quarantined(reason));
+                }
+                self.sent.get_or_init(|| epoch);
+                self.own.to_json()
+            }
+            // What was put in an epoch that is over cannot arrive any more.
+            (Wish::GiveBack, _) if self.sent.get() != Some(&epoch) => return Ok(Claimed::Given),
             (Wish::GiveBack, Some(_)) if !is_own => return Ok(Claimed::Given),
             // Also where nothing is: what was put may yet arrive, and finds another version.
             (Wish::GiveBack, _) => String::new(),
@@ -194,7 +224,7 @@ impl Ask {
 }
 
 impl Claim {
-    fn new(id: Uuid, transfer: &Transfer) -> Self {
+    pub(super) fn new(id: Uuid, transfer: &Transfer) -> Self {
         Self {
             id,
             sender: transfer.sender().to_string(),
@@ -204,170 +234,11 @@ impl Claim {
     }
 
     /// Whether it is for such a transfer.
-    fn is_for(&self, transfer: &Transfer) -> bool {
+    pub(super) fn is_for(&self, transfer: &Transfer) -> bool {
         *self == Self::new(self.id, transfer)
     }
 
     fn to_json(&self) -> String {
         serde_json::to_string(self).expect("text and numbers are always JSON")
-    }
-}
-
-impl Ledger {
-    /// Makes `transfer`, under the id `id`, unless one was made under `key` before. The id under which it was
-    /// made, then or now. What was begun goes on to its end, whoever drops this.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferError`], as for [`transfer`](Self::transfer).
-    pub async fn transfer_once(
-        &self,
-        key: ClientKey,
-        id: Uuid,
-        transfer: Transfer,
-    ) -> Result<Uuid, TransferError> {
-        let named = ServiceBuilder::new()
-            // Says no at once when the limit below is reached.
-            .layer(LoadShedLayer::new())
-            // A client that hangs up must not leave its key claimed for what was not begun.
-            .layer(DetachLayer::new(self.running.clone()))
-            .layer(GlobalConcurrencyLimitLayer::with_semaphore(Arc::clone(
-                &self.named,
-            )))
-            .service_fn(|(key, transfer)| {
-                let ledger = self.clone();
-                telemetry::carried(async move { ledger.claim_and_make(key, id, transfer).await })
-            });
-        let made = named.oneshot((key, transfer)).await;
-        made.map_err(|error| match error.downcast::<TransferError>() {
-            Ok(told) => *told,
-            Err(cause) if cause.is::<Lost>() => TransferError::Unknown { id, cause },
-            Err(cause) => TransferError::Unclaimed { cause },
-        })
-    }
-
-    async fn claim_and_make(
-        &self,
-        key: ClientKey,
-        id: Uuid,
-        transfer: Transfer,
-    ) -> Result<Uuid, TransferError> {
-        let until = Instant::now() + self.options.patience.answer_within;
-        let own = Ask {
-            own: Claim::new(id, &transfer).into(),
-            key,
-            wish: Wish::Have { undone: None },
-            until,
-        };
-        let error = match self.claim(own.clone(), &transfer).await {
-            Ok(Ok(epoch)) => {
-                let made = self.make_in(epoch, id, transfer, until).await;
-                if made.as_ref().is_err_and(TransferError::is_certain) {
-                    // It goes on when the client must have its answer.
-                    let _ = timeout_at(until, self.give_back(own)).await;
-                }
-                return made.map(|()| id);
-            }
-            Ok(Err(made)) => return Ok(made),
-            Err(error) => error,
-        };
-        match &error {
-            TransferError::Unclaimed { .. } | TransferError::Unknown { .. } => {
-                tracing::warn!(error = %Chain(&error), "a transfer with a key was not made here");
-            }
-            _ => tracing::debug!(error = %Chain(&error), "a transfer with a key was refused"),
-        }
-        if matches!(error, TransferError::Unclaimed { .. }) {
-            // The put of the claim may have been made, or may yet arrive. Its client does not wait for this.
-            let ledger = self.clone();
-            self.running
-                .spawn(async move { ledger.give_back(own).await });
-        }
-        let posting = Posting::new(id, transfer, Duration::ZERO);
-        let told = Err(error);
-        counted::told(&self.metrics, &posting, &told);
-        told.map(|()| id)
-    }
-
-    /// Claims a name: the epoch in which it is ours, or the transfer that was made under it.
-    async fn claim(
-        &self,
-        mut ask: Ask,
-        transfer: &Transfer,
-    ) -> Result<Result<Option<u64>, Uuid>, TransferError> {
-        let (mut taken, mut pause) = (None, FIRST_LOOK);
-        let cause: BoxError = loop {
-            let asked = timeout_at(ask.until, self.claims.to_have.clone().oneshot(ask.clone()));
-            let asked = match asked.await {
-                Ok(asked) => asked,
-                Err(late) => break late.into(),
-            };
-            let claim = match asked {
-                Ok(Claimed::Taken(claim, Some(Outcome::Undone))) => {
-                    ask.wish = Wish::Have {
-                        undone: Some(claim.id),
-                    };
-                    continue;
-                }
-                Ok(Claimed::Taken(claim, _)) if !claim.is_for(transfer) => {
-                    return Err(TransferError::KeyTaken { id: claim.id });
-                }
-                Ok(Claimed::Taken(claim, Some(Outcome::Done))) => return Ok(Err(claim.id)),
-                Ok(Claimed::Taken(claim, None)) => claim,
-                Ok(Claimed::Own(epoch)) => return Ok(Ok(epoch)),
-                Ok(Claimed::Quarantined(reason)) => {
-                    let id = ask.own.id;
-                    return Err(TransferError::Quarantined { id, reason });
-                }
-                Ok(Claimed::Given) => break "a wish for a name was answered as another one".into(),
-                Err(cause) => break cause.into(),
-            };
-            taken = Some(claim.id);
-            if Instant::now() + pause > ask.until {
-                break "it is somebody else's to make".into();
-            }
-            sleep(pause).await;
-            pause = LAST_LOOKS.min(pause * 2);
-        };
-        // Nothing of `id` was begun; but somebody may have made the same under the same key.
-        Err(match taken {
-            Some(id) => TransferError::Unknown { id, cause },
-            None => TransferError::Unclaimed { cause },
-        })
-    }
-
-    /// Makes `transfer`, in no other epoch than `epoch`; what can be said of it at `until`.
-    async fn make_in(
-        &self,
-        epoch: Option<u64>,
-        id: Uuid,
-        transfer: Transfer,
-        until: Instant,
-    ) -> Result<(), TransferError> {
-        let posting = Posting::only_in(epoch, id, transfer, self.options.patience.try_within);
-        match timeout_at(until, self.make(&posting)).await {
-            Ok(made) => made,
-            Err(late) => TransferError::from_stack(late.into(), &posting),
-        }
-    }
-
-    /// Gives a name back under which nothing was made, on a task of its own. If that does not succeed, it stays
-    /// claimed.
-    fn give_back(&self, asked: Ask) -> JoinHandle<()> {
-        let back = Ask {
-            wish: Wish::GiveBack,
-            until: Instant::now() + self.options.patience.undo_within,
-            ..asked
-        };
-        let giving = self.claims.to_give_back.clone().oneshot(back);
-        self.running.spawn(async move {
-            if let Err(cause) = giving.await {
-                let cause = cause.kind();
-                tracing::debug!(
-                    cause,
-                    "the key of a transfer that was not made stays claimed"
-                );
-            }
-        })
     }
 }

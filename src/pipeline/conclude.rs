@@ -51,7 +51,7 @@ enum Standing {
         /// The places of the second part, in their order.
         later: Vec<usize>,
     },
-    /// The ledger was reset since it was sent: that cannot land any more, but it may have been made before.
+    /// The ledger was reset since it was sent: it will not be made, but it may have been before.
     Forgotten,
     /// It may have been made, or may yet be.
     Doubtful,
@@ -127,12 +127,8 @@ where
                             cause.map_or_else(|| Cause::Parted.into(), |(_, cause)| cause),
                         ));
                     }
-                    (Standing::Forgotten, None) => {
-                        posting.meets_reset();
-                        others.push(at);
-                    }
-                    // In the ledger as it is, it will not be; what was before, nobody can tell.
-                    (_, Some(_)) if posting.may_be_forgotten() => {
+                    (Standing::Forgotten, _) => {
+                        posting.answer();
                         ended[at] = Err(Failed::in_doubt(Cause::Reset));
                     }
                     (_, Some((_, cause))) => {

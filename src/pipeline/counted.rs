@@ -27,13 +27,13 @@ pub(super) fn told(metrics: &LedgerMetrics, posting: &Posting, told: &Result<(),
         Err(TransferError::OutOfRange { .. } | TransferError::KeyTaken { .. }) => {
             TransferOutcome::Refused
         }
-        Err(
-            TransferError::Unreadable { .. }
-            | TransferError::NotApplied { .. }
-            | TransferError::Unclaimed { .. },
-        ) => TransferOutcome::NotApplied,
+        Err(TransferError::Unreadable { .. } | TransferError::NotApplied { .. }) => {
+            TransferOutcome::NotApplied
+        }
         Err(TransferError::Overloaded { .. }) => TransferOutcome::Overloaded,
-        Err(TransferError::Unknown { .. }) => TransferOutcome::Unknown,
+        Err(TransferError::Unknown { .. } | TransferError::Unclaimed { .. }) => {
+            TransferOutcome::Unknown
+        }
         Err(TransferError::Quarantined { .. }) => TransferOutcome::Quarantined,
     };
     count(metrics, posting, outcome);

@@ -23,6 +23,7 @@ mod draft;
 mod error;
 mod fuse;
 mod logged;
+mod once;
 mod patience;
 mod places;
 mod posting;

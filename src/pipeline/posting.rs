@@ -29,8 +29,6 @@ pub(super) struct Posted {
     /// The one epoch in which it may be made, if not in any.
     only_in: Option<u64>,
     begun: Mutex<Option<Begun>>,
-    /// It may have been made in a ledger that was reset since.
-    may_be_forgotten: AtomicBool,
     /// A put that changes the receiver's balance was sent.
     debit_was_sent: AtomicBool,
     ended: OnceLock<Outcome>,
@@ -112,7 +110,6 @@ impl Posted {
             request,
             only_in: None,
             begun: begun.into(),
-            may_be_forgotten: false.into(),
             debit_was_sent: false.into(),
             ended: OnceLock::new(),
             was_answered: false.into(),
@@ -128,15 +125,8 @@ impl Posted {
         if self.only_in.is_some() && self.only_in != epoch {
             return false;
         }
-        let mut begun = self.begun();
-        match *begun {
-            Some(Begun::GivenUp) => return false,
-            // What was sent before is of an epoch that is over.
-            Some(_) if self.may_be_forgotten() => *begun = Some(Begun::Sent { epoch }),
-            Some(_) => {}
-            None => *begun = Some(Begun::Sent { epoch }),
-        }
-        true
+        let begun = *self.begun().get_or_insert(Begun::Sent { epoch });
+        begun != Begun::GivenUp
     }
 
     /// Whether what was seen in `epoch` is of no use to it: it may be made in a later one only.
@@ -148,20 +138,9 @@ impl Posted {
     pub(super) fn takes_back_first(&self) {
         let mut begun = self.begun();
         // Whoever gave it up in the meantime has said so.
-        if matches!(*begun, Some(Begun::Sent { .. })) && !self.may_be_forgotten() {
+        if matches!(*begun, Some(Begun::Sent { .. })) {
             *begun = None;
         }
-    }
-
-    /// Notes that the ledger was reset since a write of it was sent: it cannot land any more, but it may have
-    /// been made before.
-    pub(super) fn meets_reset(&self) {
-        self.may_be_forgotten.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether it may have been made in a ledger that was reset since.
-    pub(super) fn may_be_forgotten(&self) -> bool {
-        self.may_be_forgotten.load(Ordering::SeqCst)
     }
 
     /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land

@@ -19,6 +19,8 @@ pub(super) struct Step {
     pub(super) change: Change,
     pub(super) posting: Posting,
     pub(super) parties: Arc<Parties>,
+    /// No attempt to make the transfer begins later.
+    until: Instant,
     /// How much longer than its making the taking back of a transfer may be tried.
     pub(super) undo_within: Duration,
 }
@@ -54,6 +56,12 @@ impl Step {
     /// The first step of `posting`.
     pub(super) fn first(posting: Posting, places: &Arc<Places>, undo_within: Duration) -> Self {
         let transfer = &posting.transfer;
+        // Who takes up again what was left open has as much time as it had at first: else it would never get a turn at
+        // a cell that others are always at.
+        let until = match posting.was_sent() {
+            true => Instant::now() + (posting.try_until - posting.since),
+            false => posting.try_until,
+        };
         let parties = Parties {
             sender: places.hold(transfer.sender().to_shared()),
             receiver: places.hold(transfer.receiver().to_shared()),
@@ -62,6 +70,7 @@ impl Step {
             change: Change::Credit,
             posting,
             parties: Arc::new(parties),
+            until,
             undo_within,
         }
     }
@@ -78,8 +87,8 @@ impl Step {
     /// No attempt at it begins later.
     pub(super) fn deadline(&self) -> Instant {
         match self.change {
-            Change::Credit | Change::Debit => self.posting.try_until,
-            _ => self.posting.try_until + self.undo_within,
+            Change::Credit | Change::Debit => self.until,
+            _ => self.until + self.undo_within,
         }
     }
 

@@ -74,9 +74,12 @@ impl Transaction {
                 self.refused(batch, draft, epoch, moved)
             }
             Err(error) => {
+                let is_past = matches!(error, KvError::Conflict(Conflict::Epoch { .. }));
                 let had_no_effect = matches!(error, KvError::Unavailable(_) | KvError::Invalid(_));
-                if had_no_effect && was_out {
+                if (had_no_effect || is_past) && was_out {
                     batch.cannot_land();
+                }
+                if had_no_effect && was_out {
                     self.remembered.put(epoch, draft.before());
                 }
                 Err(error.into())
@@ -265,7 +268,10 @@ impl Drop for Taken<'_> {
 /// will be made as it is.
 fn kept_out(batch: &Batch, records: &[Entry]) -> Cause {
     batch.cannot_land();
-    let undone: HashSet<&Key> = records.iter().map(|record| &record.key).collect();
+    let undone = records
+        .iter()
+        .filter(|entry| record::parse(&entry.value) == Some(Outcome::Undone));
+    let undone: HashSet<&Key> = undone.map(|entry| &entry.key).collect();
     let postings = batch.postings().iter().enumerate();
     let refused = postings.filter(|(_, posting)| undone.contains(&record::key(posting.id)));
     batch.parts_with(Unmade {

@@ -1,16 +1,12 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout_at;
 use tower::{Layer, Service, ServiceExt};
 
 use super::error::Cause;
 use super::step::Step;
-
-/// How long who is late waits for a turn: that of everybody who may be before it.
-const LATE_TURN: Duration = Duration::from_secs(1);
 
 /// Puts [`Turns`] around what makes one attempt.
 #[derive(Clone, Copy, Debug)]
@@ -52,11 +48,13 @@ where
             let Some(place) = step.place_of(&held) else {
                 return inner.oneshot(step).await;
             };
-            // One attempt is made however late it is: those who come back to what an outage has left open would
-            // never get a turn at a cell that others are always at.
-            let until = step.deadline().max(Instant::now() + LATE_TURN);
-            let turn = timeout_at(until, place.turn.lock()).await;
-            let turn = turn.map_err(|_| Cause::Late)?;
+            // One attempt is made however late it is, unless others are before it.
+            let turn = match place.turn.try_lock() {
+                Ok(turn) => turn,
+                Err(_) => timeout_at(step.deadline(), place.turn.lock())
+                    .await
+                    .map_err(|_| Cause::Late)?,
+            };
             let answer = inner.oneshot(step).await;
             drop(turn);
             answer

@@ -1,18 +1,23 @@
 //! Lists that are longer than what is read, or sent, of them at a time.
 
+use std::time::Duration;
+
 use crate::common::kvstore::{Kvstore, client};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
 use http_body_util::channel::Channel;
 use splitdim::kv::wire;
-use splitdim::kv::{Entry, Kv, KvError, Listed, Put, Range, spawn_embedded};
+use splitdim::kv::{Entry, Kv, KvClient, KvError, KvService, Listed, Put, Range, spawn_embedded};
 use splitdim::store::{Disk, Memory};
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 const PAGE: usize = 1024;
 
 const ALL: usize = 3 * PAGE;
+
+const LONG: usize = 6 * PAGE;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn they_are_of_one_commit_wherever_their_pages_end() {
@@ -61,6 +66,29 @@ async fn they_are_of_one_commit_wherever_their_pages_end() {
         assert_eq!(stamp.revision, 3);
         assert_eq!(entries(&kv, Range::default()).await.len(), ALL + 1);
     }
+}
+
+#[tokio::test]
+async fn one_that_is_read_slowly_is_read_to_its_end() {
+    let server = Kvstore::in_memory(&[]);
+    let kv = KvClient::new(&server.address.to_string(), Duration::from_millis(250));
+    let kv = Kv::new(KvService::new(kv.expect("a client can be made")));
+    let value = "x".repeat(1000);
+    for first in (0..LONG).step_by(100) {
+        let puts = (first..LONG.min(first + 100)).map(|at| Put::new(key(at), value.as_str(), 0));
+        let made = server.client().transaction(puts.collect(), None).await;
+        made.expect("nothing is there");
+    }
+    let Ok(Listed::Entries(mut entries, _)) = kv.list(Range::default(), None).await else {
+        panic!("it lists");
+    };
+    let mut read = 0;
+    while let Some(page) = entries.next_page().await {
+        read += page.expect("it lists to its end").len();
+        // All of them together take longer than it waits for a list to begin.
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(read, LONG);
 }
 
 #[tokio::test]

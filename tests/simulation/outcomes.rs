@@ -167,28 +167,18 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_slow_reset_has_left_in_doubt_does_not_stay_open() {
-    let store = own();
-    let was_reset = Arc::<AtomicBool>::default();
-    // The first write comes to stand behind a reset.
-    let behind_a_reset = KvService::new(service_fn(move |request: KvRequest| {
-        let mut store = store.clone();
-        let is_first = matches!(request, KvRequest::Transaction { .. })
-            && !was_reset.swap(true, Ordering::SeqCst);
-        async move {
-            if is_first {
-                store.ready().await?.call(KvRequest::Reset).await?;
-                sleep(Duration::from_millis(3_200)).await;
-            }
-            store.ready().await?.call(request).await
-        }
-    }));
+async fn what_is_left_in_doubt_where_nobody_else_is_does_not_stay_open() {
+    // Of transactions nothing is heard, and nothing is made; single puts go on.
+    let network = faulty(own(), |request| match request {
+        KvRequest::Transaction { .. } => (Fate::Lost, Duration::ZERO),
+        _ => (Fate::Fine, Duration::ZERO),
+    });
     let mut options = Options {
         is_shared: false,
         ..Options::default()
     };
     options.patience.attempt_within = None;
-    let ledger = Ledger::transactional(behind_a_reset, options, Tracker::new());
+    let ledger = Ledger::transactional(network, options, Tracker::new());
     let tended = ledger.clone();
     tokio::spawn(async move { tended.tend().await });
     // It has looked, and found nothing to do.
@@ -201,12 +191,44 @@ async fn what_a_slow_reset_has_left_in_doubt_does_not_stay_open() {
     );
     assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Open));
     sleep(Duration::from_secs(30)).await;
-    assert_ne!(ledger.status(id).await.unwrap(), Some(Status::Open));
+    assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Undone));
     let balances = balances(&ledger).await;
     assert!(
         balances.iter().all(|(_, balance)| *balance == 0),
         "{balances:?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_to_stand_behind_a_slow_reset_is_not_made_for_certain() {
+    let store = own();
+    let was_reset = Arc::<AtomicBool>::default();
+    let behind_a_reset = KvService::new(service_fn({
+        let store = store.clone();
+        move |request: KvRequest| {
+            let mut store = store.clone();
+            let is_first = matches!(request, KvRequest::Transaction { .. })
+                && !was_reset.swap(true, Ordering::SeqCst);
+            async move {
+                if is_first {
+                    store.ready().await?.call(KvRequest::Reset).await?;
+                    sleep(Duration::from_millis(3_200)).await;
+                }
+                store.ready().await?.call(request).await
+            }
+        }
+    }));
+    let mut options = Options::default();
+    options.patience.attempt_within = None;
+    let ledger = Ledger::transactional(behind_a_reset, options, Tracker::new());
+    let answer = ledger.transfer(Uuid::now_v7(), transfer("a", "b", 5));
+    let answer = answer.await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(balances(&ledger).await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,9 +152,18 @@ async fn a_transfer_that_cannot_be_finished_stops_every_replica_until_it_can() {
     assert_eq!(balances.get("b").copied().unwrap_or_default(), -made);
 }
 
-/// A replica on `store` that looks after the ledger.
 #[tokio::test(start_paused = true)]
 async fn what_an_outage_has_left_open_is_finished_soon_however_busy_a_person_is() {
+    finishes_what_is_left(Duration::from_millis(2), Duration::from_secs(5)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_outage_has_left_open_is_finished_by_a_slow_store_too() {
+    finishes_what_is_left(Duration::from_millis(80), Duration::from_secs(30)).await;
+}
+
+/// Whether it does so within `limit`, where the store takes `delay` for each request.
+async fn finishes_what_is_left(delay: Duration, limit: Duration) {
     let begun = Instant::now();
     let is_away = move || begun.elapsed() < Duration::from_secs(30);
     let store = own();
@@ -163,7 +172,7 @@ async fn what_an_outage_has_left_open_is_finished_soon_however_busy_a_person_is(
         move |request: KvRequest| {
             let mut store = store.clone();
             async move {
-                sleep(Duration::from_millis(2)).await;
+                sleep(delay).await;
                 // Nobody can be debited.
                 match &request {
                     KvRequest::Put { put, .. } if put.key.starts_with("debtor") && is_away() => {
@@ -202,7 +211,7 @@ async fn what_an_outage_has_left_open_is_finished_soon_however_busy_a_person_is(
     }
     sleep(Duration::from_secs(30)).await;
     assert!(!is_away());
-    sleep(Duration::from_secs(5)).await;
+    sleep(limit).await;
     for id in ids {
         let status = ledger.status(id).await.unwrap();
         assert!(
@@ -212,6 +221,7 @@ async fn what_an_outage_has_left_open_is_finished_soon_however_busy_a_person_is(
     }
 }
 
+/// A replica on `store` that looks after the ledger.
 fn tended(store: &KvService) -> Ledger {
     let ledger = Ledger::saga(store.clone(), Options::default(), Tracker::new());
     let tending = ledger.clone();

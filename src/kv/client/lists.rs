@@ -7,7 +7,7 @@ use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
 use tokio::task;
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tower::BoxError;
 
 use super::array::Array;
@@ -22,6 +22,10 @@ const RETRIES: u32 = 2;
 /// Entries that are handed on at a time, at least.
 const PAGE: usize = 1024;
 
+/// How long the rest of a list may take, where its begin was there in time: it may be long, and who reads it slow. What
+/// falls silent ends before.
+const REST_WITHIN: Duration = Duration::from_secs(60);
+
 /// Asks for lists, again if that fails in passing.
 #[derive(Debug)]
 pub(super) struct Lists {
@@ -32,7 +36,7 @@ pub(super) struct Lists {
 }
 
 impl Lists {
-    /// From the server at `base`, with four times `timeout` for all tries together.
+    /// From the server at `base`, with four times `timeout` for all tries together until a list has begun to arrive.
     pub(super) fn new(base: Url, timeout: Duration) -> Result<Self, reqwest::Error> {
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -78,9 +82,8 @@ impl Lists {
         if let Some(stamp) = unless {
             request = request.header(IF_NONE_MATCH, wire::etag(stamp));
         }
-        let until = Instant::now() + self.timeout;
-        let listed = listed(request.timeout(self.timeout), range, unless, until);
-        timeout_at(until, listed).await.unwrap_or_else(late)
+        let listed = listed(request, range, unless, self.timeout.max(REST_WITHIN));
+        timeout(self.timeout, listed).await.unwrap_or_else(late)
     }
 }
 
@@ -88,7 +91,7 @@ async fn listed(
     request: RequestBuilder,
     range: Range,
     unless: Option<Stamp>,
-    until: Instant,
+    rest_within: Duration,
 ) -> Result<KvResponse, KvError> {
     let answer = request.send().await.map_err(unavailable)?;
     if answer.status() == StatusCode::NOT_MODIFIED && unless.is_some() {
@@ -104,7 +107,7 @@ async fn listed(
     let entries = match stamp {
         Some(_) => {
             let first = arriving.next_page().await?;
-            arriving.after(first, until)
+            arriving.after(first, rest_within)
         }
         // A store that knows no ranges has sent everything, in whatever order.
         None => {
@@ -144,14 +147,14 @@ impl Arriving {
         Ok(page)
     }
 
-    /// The whole list, of which the `first` entries have arrived: what comes until `until`.
-    fn after(mut self, first: Vec<Entry>, until: Instant) -> Entries {
+    /// The whole list, of which the `first` entries have arrived, as far as the others do `within` that time.
+    fn after(mut self, first: Vec<Entry>, within: Duration) -> Entries {
         if self.ended {
             return first.into();
         }
         let (pages, entries) = Entries::paged(first);
         task::spawn(async move {
-            match timeout_at(until, self.send(&pages))
+            match timeout(within, self.send(&pages))
                 .await
                 .unwrap_or_else(late)
             {

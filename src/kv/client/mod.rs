@@ -50,7 +50,8 @@ impl KvClient {
 
     /// A client of the server at `address` (`host:port`), which waits for `timeout` at most until
     /// an answer is complete. A list, which may be long, may take four times as long with its
-    /// retries, and be silent for three quarters of that: a connection that is dead does not use it all up.
+    /// retries until it begins to arrive, and be silent for three quarters of that: a connection that is dead does not
+    /// use it all up.
     ///
     /// # Errors
     ///
