@@ -22,6 +22,9 @@ use mimalloc as _;
 /// How long open transfers are finished after everything else has ended.
 const LAST_ROUND: Duration = Duration::from_secs(10);
 
+/// How many connections to a store are open, about, where transfers share transactions: these read 32 cells at a time.
+const CONNECTIONS_OF_BATCHES: usize = 64;
+
 fn main() -> ExitCode {
     match Settings::from_process() {
         Ok(settings) => process::run("splitdim", settings.log_format, run(settings)),
@@ -72,9 +75,10 @@ async fn run(settings: Settings) -> Result<(), Failure> {
             _ => repair::show(ledger.diagnose().await),
         };
     };
-    let to_store = match writing {
-        Some(_) => 0,
-        None => options.max_in_flight,
+    let to_store = match (&writing, protocol) {
+        (Some(_), _) => 0,
+        (None, Protocol::Transaction) => CONNECTIONS_OF_BATCHES,
+        (None, Protocol::Saga) => options.max_in_flight,
     };
     let limits = process::within_open_files(settings.limits, settings.threads, to_store);
     let listener = process::listen(&settings.listen).await?;

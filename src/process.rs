@@ -63,8 +63,9 @@ pub fn within_open_files(limits: Limits, threads: usize, to_store: usize) -> Lim
         rlimit::Resource::NOFILE.get_soft()
     });
     let open_files = open_files.map_or(usize::MAX, |files| files.try_into().unwrap_or(usize::MAX));
-    let others = OTHER_FILES + threads * FILES_OF_A_THREAD + to_store;
-    let room = open_files.saturating_sub(others).max(1);
+    let room = open_files.saturating_sub(OTHER_FILES + threads * FILES_OF_A_THREAD);
+    // Where there are few, each side has half of them.
+    let room = (room - to_store.min(room / 2)).max(1);
     if room < limits.max_connections {
         tracing::warn!(
             open_files,

@@ -119,7 +119,7 @@ function keepKeys() {
  */
 async function record(transfer) {
   const sent = JSON.stringify([named(transfer.sender), named(transfer.receiver), transfer.amount]);
-  for (const [other, { since }] of unanswered) if (Date.now() - since > SAME_MS) unanswered.delete(other);
+  for (const [other, { since }] of unanswered) if (Math.abs(Date.now() - since) > SAME_MS) unanswered.delete(other);
   const isRepeated = unanswered.has(sent);
   const key = unanswered.get(sent)?.key ?? randomKey();
   const remember = () => unanswered.set(sent, { key, since: Date.now() });

@@ -1,4 +1,4 @@
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use resilient::retry::{Backoff, Class, Classify, Policy, TokenBucket};
 use resilient::timeout::TimeoutLayer;
@@ -61,14 +61,22 @@ pub(super) struct Ask {
     wish: Wish,
     /// No attempt begins later.
     pub(super) until: Instant,
-    /// In which epoch a put was sent that claims the name, if one was.
-    sent: Arc<OnceLock<Option<u64>>>,
+    known: Arc<Mutex<Known>>,
+}
+
+/// What was learned while a name was asked about.
+#[derive(Debug, Default)]
+struct Known {
+    /// In which epoch a put was sent last that claims the name, if one was: those before cannot arrive any more.
+    sent: Option<Option<u64>>,
+    /// A transfer that was undone: a claim for it counts for nothing.
+    undone: Option<Uuid>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Wish {
-    /// To have it, unless it is taken. A claim for the transfer `undone` counts for nothing.
-    Have { undone: Option<Uuid> },
+    /// To have it, unless it is taken.
+    Have,
     /// Not to have it, whatever was asked before.
     GiveBack,
 }
@@ -151,9 +159,9 @@ impl Ask {
         Self {
             key,
             own: own.into(),
-            wish: Wish::Have { undone: None },
+            wish: Wish::Have,
             until,
-            sent: Arc::default(),
+            known: Arc::default(),
         }
     }
 
@@ -163,10 +171,8 @@ impl Ask {
     }
 
     /// Takes a claim for the transfer `undone` for none.
-    pub(super) fn ignore(&mut self, undone: Uuid) {
-        self.wish = Wish::Have {
-            undone: Some(undone),
-        };
+    pub(super) fn ignore(&self, undone: Uuid) {
+        self.known().undone = Some(undone);
     }
 
     /// Wants no more to have the name.
@@ -180,7 +186,12 @@ impl Ask {
 
     /// Whether the name may have been claimed, or may yet be.
     pub(super) fn was_sent(&self) -> bool {
-        self.sent.get().is_some()
+        self.known().sent.is_some()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Nothing panics under this lock.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn once(&self, kv: &Kv, fuse: &Fuse) -> Result<Claimed, Cause> {
@@ -194,30 +205,34 @@ impl Ask {
                 })?),
             };
         let is_own = claim.as_ref().is_some_and(|claim| claim.id == self.own.id);
-        let value = match (self.wish, claim) {
+        let undone = self.known().undone;
+        // A claim of somebody else, which counts.
+        let taken = claim.filter(|claim| !is_own && Some(claim.id) != undone);
+        let value = match (self.wish, taken) {
             // An answer of the put below may have been lost.
-            (Wish::Have { .. }, Some(_)) if is_own => return Ok(Claimed::Own(epoch)),
-            (Wish::Have { undone }, Some(claim)) if undone != Some(claim.id) => {
+            (Wish::Have, _) if is_own => return Ok(Claimed::Own(epoch)),
+            (Wish::Have, Some(claim)) => {
                 let recorded = record::read(kv, claim.id).await?;
                 return Ok(Claimed::Taken(claim, recorded));
             }
-            (Wish::Have { .. }, _) => {
+            (Wish::Have, None) => {
                 if let Some(reason) = fuse.reason() {
                     return Ok(Claimed::Quarantined(reason));
                 }
-                self.sent.get_or_init(|| epoch);
+                self.known().sent = Some(epoch);
                 self.own.to_json()
             }
-            // What was put in an epoch that is over cannot arrive any more.
-            (Wish::GiveBack, _) if self.sent.get() != Some(&epoch) => return Ok(Claimed::Given),
-            (Wish::GiveBack, Some(_)) if !is_own => return Ok(Claimed::Given),
+            (Wish::GiveBack, Some(_)) => return Ok(Claimed::Given),
+            (Wish::GiveBack, None) if self.known().sent != Some(epoch) => {
+                return Ok(Claimed::Given);
+            }
             // Also where nothing is: what was put may yet arrive, and finds another version.
-            (Wish::GiveBack, _) => String::new(),
+            (Wish::GiveBack, None) => String::new(),
         };
         kv.put(Put::new(self.key.0.clone(), value, stored.version), epoch)
             .await?;
         Ok(match self.wish {
-            Wish::Have { .. } => Claimed::Own(epoch),
+            Wish::Have => Claimed::Own(epoch),
             Wish::GiveBack => Claimed::Given,
         })
     }

@@ -120,6 +120,8 @@ where
                 match (&standing, cause) {
                     (Standing::Made, _) => posting.end(Outcome::Done),
                     (Standing::Doubtful, cause) => {
+                        // If the ledger is reset before it is looked after, nobody can tell any more.
+                        posting.sends_debit();
                         // The tombstone may arrive late: whoever takes it up again must not begin
                         // it anew.
                         posting.answer();
@@ -226,6 +228,7 @@ async fn keep_out(kv: &Kv, batch: &Batch, given_up: &[(usize, Arc<Cause>)]) -> S
             Ok(Some(Outcome::Undone)) => Standing::KeptOut,
             Ok(None) | Err(_) => Standing::Doubtful,
         },
+        Err(KvError::Conflict(Conflict::Epoch { .. })) => Standing::Forgotten,
         Err(_) => Standing::Doubtful,
     }
 }

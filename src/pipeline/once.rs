@@ -98,7 +98,7 @@ impl Ledger {
     /// Claims a name: the epoch in which it is ours, or the transfer that was made under it.
     async fn claim(
         &self,
-        mut ask: Ask,
+        ask: Ask,
         transfer: &Transfer,
     ) -> Result<Result<Option<u64>, Uuid>, TransferError> {
         let (mut taken, mut pause) = (None, FIRST_LOOK);

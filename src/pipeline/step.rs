@@ -56,10 +56,10 @@ impl Step {
     /// The first step of `posting`.
     pub(super) fn first(posting: Posting, places: &Arc<Places>, undo_within: Duration) -> Self {
         let transfer = &posting.transfer;
-        // Who takes up again what was left open has as much time as it had at first: else it would never get a turn at
-        // a cell that others are always at.
+        // Who takes up again what was left open has time anew: else it would never get a turn at a cell that others are
+        // always at.
         let until = match posting.was_sent() {
-            true => Instant::now() + (posting.try_until - posting.since),
+            true => Instant::now() + undo_within,
             false => posting.try_until,
         };
         let parties = Parties {

@@ -201,6 +201,36 @@ async fn in_quarantine_no_key_is_claimed_and_what_was_made_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_key_that_was_claimed_after_a_reset_is_free_again() {
+    let (store, is_first) = (own(), AtomicBool::new(true));
+    // The ledger is reset between the look at the key and the claim.
+    let resetting = KvService::new(service_fn({
+        let (store, is_first) = (store.clone(), Arc::new(is_first));
+        move |request: KvRequest| {
+            let (mut store, is_first) = (store.clone(), Arc::clone(&is_first));
+            async move {
+                if is_claim(&request) && is_first.swap(false, Ordering::SeqCst) {
+                    reset(&store).await;
+                    let all = transfer("a", "c", MAX_BALANCE);
+                    let before = transactional(store.clone());
+                    before.transfer(Uuid::now_v7(), all).await.unwrap();
+                }
+                store.ready().await?.call(request).await
+            }
+        }
+    }));
+    let ledger = transactional(resetting);
+    let full = once(&ledger, "k", 5).await;
+    assert!(
+        matches!(full, Err(TransferError::OutOfRange { .. })),
+        "{full:?}"
+    );
+    sleep(Duration::from_secs(1)).await;
+    let (claim, _) = Kv::new(store).get("!k/k".into()).await.unwrap();
+    assert_eq!((&*claim.value, claim.version), ("", 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_whose_put_was_in_doubt_is_given_back() {
     for fate in [Fate::Unanswered, Fate::Late] {
         let claimed = OnceLock::new();

@@ -157,13 +157,18 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
             Err(KvError::Unknown("lost".into()))
         }
     }));
-    let answer = ledger(network)
-        .transfer(Uuid::now_v7(), transfer("a", "b", 5))
-        .await;
+    let (ledger, id) = (ledger(network), Uuid::now_v7());
+    let answer = ledger.transfer(id, transfer("a", "b", 5)).await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
     );
+    let tended = ledger.clone();
+    tokio::spawn(async move { tended.tend().await });
+    sleep(Duration::from_secs(60)).await;
+    // Whoever has seen it before the reset must not be told that it was not made.
+    assert_eq!(ledger.status(id).await.unwrap(), None);
+    assert_eq!(balances(&ledger).await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,14 @@ use std::path::Path;
 use super::file::io_error;
 use crate::store::OpenError;
 
+/// What tells that a directory cannot be synced, rather than that it could not.
+const CANNOT: [io::ErrorKind; 4] = [
+    io::ErrorKind::PermissionDenied,
+    io::ErrorKind::InvalidInput,
+    io::ErrorKind::Unsupported,
+    io::ErrorKind::ReadOnlyFilesystem,
+];
+
 /// Makes the data directory at `path` where there is none, and those above it.
 ///
 /// A sync of what is in a directory does not take along the name of the directory itself: without those that
@@ -20,9 +28,8 @@ pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     }
     match path.parent().map(or_current) {
         Some(parent) if changed.is_empty() => match sync_directory(parent) {
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                Err(io_error("sync", parent)(error))
-            }
+            // It was there before, and may be where nothing can be synced, or not by us.
+            Err(error) if !CANNOT.contains(&error.kind()) => Err(io_error("sync", parent)(error)),
             _ => Ok(()),
         },
         _ => Ok(()),
