@@ -225,12 +225,7 @@ fn a_correction_that_cannot_be_is_a_mistake_of_the_command_line() {
 }
 
 fn replica(store: &Kvstore) -> Splitdim {
-    Splitdim::in_memory(&[
-        "--mode",
-        "resilientkvstore",
-        "--addr",
-        &store.address.to_string(),
-    ])
+    Splitdim::replica("resilientkvstore", store.address, &[])
 }
 
 fn repair(store: &Kvstore, arguments: &[&str]) -> Output {
