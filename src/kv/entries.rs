@@ -1,6 +1,14 @@
+use std::future::Future;
+use std::time::Duration;
+
 use tokio::sync::mpsc;
+use tokio::task;
+use tokio::time::timeout;
 
 use super::{Entry, KvError};
+
+/// How many entries are read, or received, at a time.
+pub(in crate::kv) const PAGE: usize = 1024;
 
 /// How many pages wait for whoever reads them.
 const AHEAD: usize = 1;
@@ -17,9 +25,18 @@ pub struct Entries {
 
 type Page = Result<Vec<Entry>, KvError>;
 
+/// Where the pages of a list come from.
+pub(in crate::kv) trait Source: Send + 'static {
+    /// The next page.
+    fn next_page(&mut self) -> impl Future<Output = Page> + Send;
+
+    /// Whether there are no more.
+    fn has_ended(&self) -> bool;
+}
+
 /// Sends the pages of a list. The list is cut off if this is dropped before it has [ended](Self::end).
 #[derive(Debug)]
-pub(in crate::kv) struct Pages(mpsc::Sender<Page>);
+struct Pages(mpsc::Sender<Page>);
 
 impl From<Vec<Entry>> for Entries {
     fn from(all: Vec<Entry>) -> Self {
@@ -31,8 +48,33 @@ impl From<Vec<Entry>> for Entries {
 }
 
 impl Entries {
+    /// All that `source` has: the first page, and those after it as they are read, `within` that time.
+    ///
+    /// # Errors
+    ///
+    /// There is no first page.
+    pub(in crate::kv) async fn of(
+        mut source: impl Source,
+        within: Duration,
+    ) -> Result<Self, KvError> {
+        let first = source.next_page().await?;
+        if source.has_ended() {
+            return Ok(first.into());
+        }
+        let (pages, entries) = Self::paged(first);
+        task::spawn(async move {
+            // Whoever reads no further must not keep what the source holds.
+            let sent = timeout(within, pages.send_all(source)).await;
+            match sent.unwrap_or_else(|late| Err(KvError::Unavailable(late.into()))) {
+                Ok(()) => pages.end().await,
+                Err(error) => pages.fail(error).await,
+            }
+        });
+        Ok(entries)
+    }
+
     /// Those of `first`, and then those that are sent.
-    pub(in crate::kv) fn paged(first: Vec<Entry>) -> (Pages, Self) {
+    fn paged(first: Vec<Entry>) -> (Pages, Self) {
         let (pages, rest) = mpsc::channel(AHEAD);
         let entries = Self {
             page: Some(first),
@@ -84,19 +126,30 @@ impl Entries {
 }
 
 impl Pages {
+    /// Sends what `source` has, as long as somebody wants it.
+    async fn send_all(&self, mut source: impl Source) -> Result<(), KvError> {
+        while !source.has_ended() {
+            let page = source.next_page().await?;
+            if !self.send(page).await {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends a page, when there is room; `false` if nobody wants it any more.
-    pub(in crate::kv) async fn send(&self, page: Vec<Entry>) -> bool {
+    async fn send(&self, page: Vec<Entry>) -> bool {
         page.is_empty() || self.0.send(Ok(page)).await.is_ok()
     }
 
     /// There are no more.
-    pub(in crate::kv) async fn end(self) {
+    async fn end(self) {
         // Whoever has gone needs no end.
         let _ = self.0.send(Ok(Vec::new())).await;
     }
 
     /// The rest cannot be read.
-    pub(in crate::kv) async fn fail(self, error: KvError) {
+    async fn fail(self, error: KvError) {
         let _ = self.0.send(Err(error)).await;
     }
 }

@@ -1,14 +1,10 @@
 use std::time::Duration;
 
 use tokio::task;
-use tokio::time::timeout;
 
-use super::entries::Pages;
+use super::entries::{PAGE, Source};
 use super::{Entries, Entry, KvError, KvResponse, Range, Stamp};
 use crate::store::{Fault, Snapshot};
-
-/// The most entries that are read at a time.
-const PAGE: usize = 1024;
 
 /// The longest that a list may take: a client that is slower keeps what was overwritten since from being forgotten.
 const LIST_WITHIN: Duration = Duration::from_secs(600);
@@ -23,23 +19,11 @@ pub(super) async fn list<S: Snapshot>(
     if unless == stamp {
         return Ok(KvResponse::Unchanged);
     }
-    let mut walk = Walk {
+    let walk = Walk {
         snapshot,
         rest: Some(range),
     };
-    let first = walk.next_page().await?;
-    if walk.rest.is_none() {
-        let entries = first.into();
-        return Ok(KvResponse::List { entries, stamp });
-    }
-    let (pages, entries) = Entries::paged(first);
-    task::spawn(async move {
-        match timeout(LIST_WITHIN, walk.send(&pages)).await {
-            Ok(Ok(())) => pages.end().await,
-            Ok(Err(error)) => pages.fail(error).await,
-            Err(_) => tracing::warn!("a list was cut off: nobody has read it to its end in time"),
-        }
-    });
+    let entries = Entries::of(walk, LIST_WITHIN).await?;
     Ok(KvResponse::List { entries, stamp })
 }
 
@@ -50,18 +34,7 @@ struct Walk<S> {
     rest: Option<Range>,
 }
 
-impl<S: Snapshot> Walk<S> {
-    /// Sends what is still to be listed.
-    async fn send(mut self, pages: &Pages) -> Result<(), KvError> {
-        while self.rest.is_some() {
-            let page = self.next_page().await?;
-            if !pages.send(page).await {
-                break;
-            }
-        }
-        Ok(())
-    }
-
+impl<S: Snapshot> Source for Walk<S> {
     /// The next entries. They are read on a thread for blocking work: that may be long, and from disk.
     async fn next_page(&mut self) -> Result<Vec<Entry>, KvError> {
         let Some(rest) = self.rest.take() else {
@@ -87,6 +60,10 @@ impl<S: Snapshot> Walk<S> {
             });
         }
         Ok(page)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.rest.is_none()
     }
 }
 

@@ -501,7 +501,7 @@ async fn server() -> SocketAddr {
     address
 }
 
-async fn serve_routes(routes: Router) -> SocketAddr {
+pub(crate) async fn serve_routes(routes: Router) -> SocketAddr {
     let (listener, address) = listen().await;
     tokio::spawn(async move { axum::serve(listener, routes).await });
     address

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::common::kvstore::{Kvstore, client};
+use crate::kv_client::serve_routes;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
@@ -10,7 +11,6 @@ use http_body_util::channel::Channel;
 use splitdim::kv::wire;
 use splitdim::kv::{Entry, Kv, KvClient, KvError, KvService, Listed, Put, Range, spawn_embedded};
 use splitdim::store::{Disk, Memory};
-use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 const PAGE: usize = 1024;
@@ -112,7 +112,8 @@ async fn one_that_is_cut_off_is_no_shorter_one() {
             let stamp = [(wire::EPOCH, "1"), (wire::REVISION, "1")];
             (stamp, Body::new(body))
         };
-        let kv = serve(Router::new().route("/api/list", get(list))).await;
+        let routes = Router::new().route("/api/list", get(list));
+        let kv = client(serve_routes(routes).await);
         let listed = match kv.list(Range::default(), None).await {
             Ok(Listed::Entries(entries, _)) => entries.all().await,
             Ok(Listed::Unchanged) => panic!("something has changed since nothing"),
@@ -120,15 +121,6 @@ async fn one_that_is_cut_off_is_no_shorter_one() {
         };
         assert!(matches!(listed, Err(KvError::Unavailable(_))), "{listed:?}");
     }
-}
-
-async fn serve(routes: Router) -> Kv {
-    let listener = TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("a port is free");
-    let address = listener.local_addr().expect("it listens");
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    client(address)
 }
 
 async fn entries(kv: &Kv, range: Range) -> Vec<Entry> {

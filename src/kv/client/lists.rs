@@ -5,22 +5,17 @@ use reqwest::{Response, StatusCode, Url, redirect};
 use reqwest_middleware::{ClientBuilder, ClientWithMiddleware, RequestBuilder};
 use reqwest_retry::policies::ExponentialBackoff;
 use reqwest_retry::{Jitter, RetryTransientMiddleware};
-use tokio::task;
-use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use tower::BoxError;
 
 use super::array::Array;
 use super::{CONNECT_TIMEOUT, POOL_IDLE_TIMEOUT, answer, trace};
-use crate::kv::entries::Pages;
+use crate::kv::entries::{PAGE, Source};
 use crate::kv::wire::{self, ListQuery, path};
 use crate::kv::{Entries, Entry, KvError, KvResponse, Range, Stamp};
 
 /// Retries of a list that fails: it stands alone, and nothing above tries it again.
 const RETRIES: u32 = 2;
-
-/// Entries that are handed on at a time, at least.
-const PAGE: usize = 1024;
 
 /// How long the rest of a list may take, where its begin was there in time: it may be long, and who reads it slow. What
 /// falls silent ends before.
@@ -83,7 +78,8 @@ impl Lists {
             request = request.header(IF_NONE_MATCH, wire::etag(stamp));
         }
         let listed = listed(request, range, unless, self.timeout.max(REST_WITHIN));
-        timeout(self.timeout, listed).await.unwrap_or_else(late)
+        let listed = timeout(self.timeout, listed).await;
+        listed.unwrap_or_else(|late| Err(unavailable(late)))
     }
 }
 
@@ -105,10 +101,7 @@ async fn listed(
         ended: false,
     };
     let entries = match stamp {
-        Some(_) => {
-            let first = arriving.next_page().await?;
-            arriving.after(first, rest_within)
-        }
+        Some(_) => Entries::of(arriving, rest_within).await?,
         // A store that knows no ranges has sent everything, in whatever order.
         None => {
             let mut all = Vec::new();
@@ -131,7 +124,7 @@ struct Arriving {
     ended: bool,
 }
 
-impl Arriving {
+impl Source for Arriving {
     /// The next entries: so many that it is worth to hand them on, but for the last ones.
     async fn next_page(&mut self) -> Result<Vec<Entry>, KvError> {
         let mut page = Vec::new();
@@ -147,39 +140,11 @@ impl Arriving {
         Ok(page)
     }
 
-    /// The whole list, of which the `first` entries have arrived, as far as the others do `within` that time.
-    fn after(mut self, first: Vec<Entry>, within: Duration) -> Entries {
-        if self.ended {
-            return first.into();
-        }
-        let (pages, entries) = Entries::paged(first);
-        task::spawn(async move {
-            match timeout(within, self.send(&pages))
-                .await
-                .unwrap_or_else(late)
-            {
-                Ok(()) => pages.end().await,
-                Err(error) => pages.fail(error).await,
-            }
-        });
-        entries
-    }
-
-    async fn send(&mut self, pages: &Pages) -> Result<(), KvError> {
-        while !self.ended {
-            let page = self.next_page().await?;
-            if !pages.send(page).await {
-                break;
-            }
-        }
-        Ok(())
+    fn has_ended(&self) -> bool {
+        self.ended
     }
 }
 
 fn unavailable(error: impl Into<BoxError>) -> KvError {
     KvError::Unavailable(error.into())
-}
-
-fn late<T>(elapsed: Elapsed) -> Result<T, KvError> {
-    Err(unavailable(elapsed))
 }
