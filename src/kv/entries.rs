@@ -193,6 +193,56 @@ mod tests {
         assert!(entries.next_page().await.is_none());
     }
 
+    /// Ends well with as many pages, if it does.
+    struct Numbered {
+        left: usize,
+        ends: bool,
+    }
+
+    impl Source for Numbered {
+        async fn next_page(&mut self) -> Page {
+            match self.left.checked_sub(1) {
+                Some(left) => self.left = left,
+                None => return Err(KvError::Unavailable("it is damaged".into())),
+            }
+            Ok(page(&["a"]))
+        }
+
+        fn has_ended(&self) -> bool {
+            self.left == 0 && self.ends
+        }
+    }
+
+    #[tokio::test]
+    async fn what_comes_of_a_source_comes_of_its_list() {
+        let list = async |left, ends| {
+            let entries = Entries::of(Numbered { left, ends }, Duration::MAX).await?;
+            entries.all().await
+        };
+        for pages in [1, 2, 5] {
+            assert_eq!(list(pages, true).await.unwrap().len(), pages);
+            let failed = list(pages, false).await.unwrap_err();
+            assert!(format!("{failed:?}").contains("damaged"), "{failed:?}");
+        }
+        list(0, false).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_too_slow_is_cut_off_and_sees_it() {
+        let source = Numbered {
+            left: 5,
+            ends: true,
+        };
+        let within = Duration::from_secs(60);
+        let mut entries = Entries::of(source, within).await.unwrap();
+        entries.next_page().await.unwrap().unwrap();
+        tokio::time::sleep(2 * within).await;
+        // What was ahead is there.
+        entries.next_page().await.unwrap().unwrap();
+        let late = entries.next_page().await.unwrap();
+        assert!(matches!(late, Err(KvError::Unavailable(_))), "{late:?}");
+    }
+
     #[tokio::test]
     async fn whoever_has_gone_is_sent_nothing() {
         let (pages, entries) = Entries::paged(page(&["a"]));

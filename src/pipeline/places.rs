@@ -323,3 +323,26 @@ impl Drop for Held {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kv::spawn_embedded;
+    use crate::store::Memory;
+
+    #[tokio::test]
+    async fn a_place_is_one_as_long_as_somebody_holds_it_and_no_longer() {
+        let kv = Kv::new(spawn_embedded(Memory::new()).0);
+        let places = Arc::new(Places::new(kv));
+        let one = places.hold("a".into());
+        let other = places.hold("a".into());
+        assert!(Arc::ptr_eq(&one.place, &other.place));
+        one.look().await.unwrap();
+        drop(one);
+        let third = places.hold("a".into());
+        assert!(Arc::ptr_eq(&third.place, &other.place));
+        drop((other, third));
+        assert!(places.known().held.is_empty());
+        assert!(places.known().left.recall(&"a".into()).is_some());
+    }
+}

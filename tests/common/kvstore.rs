@@ -139,8 +139,13 @@ impl Kvstore {
 
 /// A client of the store at `address`, as splitdim has one.
 pub(crate) fn client(address: SocketAddr) -> Kv {
+    Kv::new(service(address))
+}
+
+/// The service that such a client is.
+pub(crate) fn service(address: SocketAddr) -> KvService {
     let client = KvClient::new(&address.to_string(), KvClient::TIMEOUT);
-    Kv::new(KvService::new(client.expect("a client can be made")))
+    KvService::new(client.expect("a client can be made"))
 }
 
 /// Runs a command of `kvstore` to its end.

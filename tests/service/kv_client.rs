@@ -487,13 +487,18 @@ fn store() -> KvService {
 
 /// The routes of a server over a store in memory, on a port of their own.
 async fn server() -> SocketAddr {
+    serve_store(store()).await
+}
+
+/// The routes of a server over `store`, in the same way.
+pub(crate) async fn serve_store(store: KvService) -> SocketAddr {
     let (listener, address) = listen().await;
     let limits = Limits {
         idle_timeout: Duration::from_secs(60),
         max_connections: 100,
         grace_period: Duration::ZERO,
     };
-    let app = splitdim::kvstore::app(store(), None, splitdim::web::Edge::default());
+    let app = splitdim::kvstore::app(store, None, splitdim::web::Edge::default());
     tokio::spawn(async move {
         let here = EventLoops::current();
         serve::run(listener, app, &here, Tracker::new(), limits, pending()).await

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::common::kvstore::{Kvstore, client};
-use crate::kv_client::serve_routes;
+use crate::common::kvstore::{Kvstore, client, service};
+use crate::kv_client::{serve_routes, serve_store};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::get;
@@ -113,13 +113,22 @@ async fn one_that_is_cut_off_is_no_shorter_one() {
             (stamp, Body::new(body))
         };
         let routes = Router::new().route("/api/list", get(list));
-        let kv = client(serve_routes(routes).await);
-        let listed = match kv.list(Range::default(), None).await {
-            Ok(Listed::Entries(entries, _)) => entries.all().await,
-            Ok(Listed::Unchanged) => panic!("something has changed since nothing"),
-            Err(error) => Err(error),
-        };
-        assert!(matches!(listed, Err(KvError::Unavailable(_))), "{listed:?}");
+        let store = serve_routes(routes).await;
+        // A server that hands on what the store under it has.
+        let through = serve_store(service(store)).await;
+        for address in [store, through] {
+            let listed = match client(address).list(Range::default(), None).await {
+                Ok(Listed::Entries(entries, _)) => entries.all().await,
+                Ok(Listed::Unchanged) => panic!("something has changed since nothing"),
+                Err(error) => Err(error),
+            };
+            assert!(matches!(listed, Err(KvError::Unavailable(_))), "{listed:?}");
+        }
+        // Nor to those who do not look whether it is whole.
+        let list = format!("http://{through}/api/list");
+        let whole = async || reqwest::get(list).await?.bytes().await;
+        let whole = whole().await;
+        assert!(whole.is_err(), "{} bytes", whole.unwrap().len());
     }
 }
 

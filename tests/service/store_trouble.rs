@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::common::http::{Answer, header};
+use crate::common::kvstore::Kvstore;
+use crate::common::proxy::{Fate, Proxy};
 use crate::common::service::{Service, store};
+use crate::common::splitdim::Splitdim;
 use serde_json::Value;
 use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
 use tokio::time::{Instant, sleep};
@@ -81,6 +84,29 @@ async fn a_store_that_hangs_is_a_503_in_time() {
     assert_eq!(outcome(&answer), "not_applied");
     // It looks at nothing downstream.
     assert_eq!(service.get("/healthz").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_that_cannot_be_read_is_told_once_and_when_it_can_be_again() {
+    let kvstore = Kvstore::in_memory(&[]);
+    let proxy = Proxy::start(kvstore.address).await;
+    let arguments = ["--sweep-every", "100ms"];
+    let mut splitdim = Splitdim::replica("resilientkvstore", proxy.address, &arguments);
+    for _ in 0..2 {
+        proxy.rule(|_| Fate::Refuse(503));
+        let told = splitdim.process.wait_for("the ledger cannot be read");
+        assert!(told.contains("WARN"), "{told}");
+        let rounds = proxy.all_requests();
+        while proxy.all_requests() < rounds + 10 {
+            sleep(Duration::from_millis(50)).await;
+        }
+        proxy.heal();
+        splitdim.process.wait_for("the ledger can be read again");
+    }
+    let log = splitdim.process.log();
+    for line in ["the ledger cannot be read", "the ledger can be read again"] {
+        assert_eq!(log.matches(line).count(), 2, "{log}");
+    }
 }
 
 #[tokio::test]

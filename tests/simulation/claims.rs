@@ -232,9 +232,19 @@ async fn a_key_that_was_claimed_after_a_reset_is_free_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_claim_whose_put_was_in_doubt_is_given_back() {
-    for fate in [Fate::Unanswered, Fate::Late] {
-        let claimed = OnceLock::new();
-        let ledger = transactional(network(own(), move |request| {
+    for (fate, is_over_undone) in [
+        (Fate::Unanswered, false),
+        (Fate::Late, false),
+        (Fate::Unanswered, true),
+        (Fate::Late, true),
+    ] {
+        let (store, claimed) = (own(), OnceLock::new());
+        if is_over_undone {
+            claim_what_is_undone(&store).await;
+        }
+        // Longer than it takes to give the name back once the store answers again.
+        let late_by = Duration::from_secs(15);
+        let ledger = transactional(late_network(late_by, store, move |request| {
             let is_first = claimed.get().is_none();
             let since: Instant = match is_claim(request) {
                 true => *claimed.get_or_init(Instant::now),
@@ -255,6 +265,22 @@ async fn a_claim_whose_put_was_in_doubt_is_given_back() {
         once(&ledger, "k", 5).await.unwrap();
         assert_eq!(balances(&ledger).await, [5, -5]);
     }
+}
+
+/// Leaves the key claimed for a transfer that is undone.
+async fn claim_what_is_undone(store: &KvService) {
+    let ledger = transactional(network(store.clone(), |request| match request {
+        KvRequest::Transaction { puts, .. } if puts.len() > 1 => Fate::Lost,
+        KvRequest::Put { put, .. } if put.value.is_empty() => Fate::Refused,
+        _ => Fate::Fine,
+    }));
+    let answer = once(&ledger, "k", 5).await;
+    assert!(
+        matches!(answer, Err(TransferError::NotApplied { .. })),
+        "{answer:?}"
+    );
+    let (claim, _) = Kv::new(store.clone()).get("!k/k".into()).await.unwrap();
+    assert_eq!(claim.version, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -469,8 +495,17 @@ fn saga(store: KvService) -> Ledger {
 
 /// `store` behind a network that does to each request what `fate` says.
 fn network(store: KvService, fate: impl Fn(&KvRequest) -> Fate + Send + 'static) -> KvService {
+    late_network(Duration::from_secs(5), store, fate)
+}
+
+/// The same, on which what is late is late by so much.
+fn late_network(
+    late_by: Duration,
+    store: KvService,
+    fate: impl Fn(&KvRequest) -> Fate + Send + 'static,
+) -> KvService {
     let script = move |request: &KvRequest| Happening {
-        late_by: Duration::from_secs(5),
+        late_by,
         ..Happening::new(fate(request))
     };
     let refused = |_: &KvRequest| KvError::Unavailable("refused".into());

@@ -222,6 +222,42 @@ async fn finishes_what_is_left(delay: Duration, limit: Duration) {
 }
 
 /// A replica on `store` that looks after the ledger.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_comes_late_does_not_lift_it() {
+    let (store, is_first) = (own(), Arc::new(AtomicBool::new(true)));
+    // The answer to the first look is on its way for long.
+    let slow = KvService::new(service_fn({
+        let store = store.clone();
+        move |request: KvRequest| {
+            let is_late =
+                matches!(request, KvRequest::Get { .. }) && is_first.swap(false, Ordering::SeqCst);
+            let store = store.clone();
+            async move {
+                let answer = store.oneshot(request).await;
+                if is_late {
+                    sleep(Duration::from_secs(1)).await;
+                }
+                answer
+            }
+        }
+    }));
+    let ledger = Ledger::saga(slow, Options::default(), Tracker::new());
+    let early = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.follow_quarantine().await }
+    });
+    sleep(Duration::from_millis(1)).await;
+    let suspicion = r#"{"reason":"something is wrong","sum":0}"#;
+    put(&store, "!quarantine", suspicion).await;
+    ledger.follow_quarantine().await;
+    early.await.unwrap();
+    let answer = ledger.transfer(Uuid::now_v7(), transfer()).await;
+    assert!(
+        matches!(answer, Err(TransferError::Quarantined { .. })),
+        "{answer:?}"
+    );
+}
+
 fn tended(store: &KvService) -> Ledger {
     let ledger = Ledger::saga(store.clone(), Options::default(), Tracker::new());
     let tending = ledger.clone();
