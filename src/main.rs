@@ -14,6 +14,8 @@ use splitdim::serve::EventLoops;
 use splitdim::store::{Disk, Memory};
 use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tower::ServiceExt;
 
 // Linked, it is what `malloc` means: see Cargo.toml.
@@ -21,6 +23,9 @@ use mimalloc as _;
 
 /// How long open transfers are finished after everything else has ended.
 const LAST_ROUND: Duration = Duration::from_secs(10);
+
+/// How long nobody looks after the ledger when that has failed: it may fail again.
+const TEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How many connections to a store are open, about, where transfers share transactions: these read 32 cells at a time.
 const CONNECTIONS_OF_BATCHES: usize = 64;
@@ -97,10 +102,7 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     // Before anybody is served.
     ledger.follow_quarantine().await;
-    let tending = tokio::spawn({
-        let ledger = ledger.clone();
-        async move { ledger.tend().await }
-    });
+    let tending = tokio::spawn(tend(ledger.clone()));
     let edge = Edge {
         readiness,
         requests,
@@ -117,6 +119,20 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     serve::until_written(server, writing).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Looks after `ledger` for ever. What this program has wrong must not leave it to itself.
+async fn tend(ledger: Ledger) {
+    loop {
+        // Ends with this.
+        let mut tending = JoinSet::new();
+        let ledger = ledger.clone();
+        tending.spawn(async move { ledger.tend().await });
+        if let Some(Err(error)) = tending.join_next().await {
+            tracing::error!(%error, "nobody looked after the ledger; that begins anew");
+        }
+        sleep(TEND_AGAIN_AFTER).await;
+    }
 }
 
 /// An open store.

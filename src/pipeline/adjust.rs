@@ -81,13 +81,8 @@ impl Adjust {
                 (sender, Some(parties.receiver.sight().await?))
             }
         };
-        if posting.was_sent() && posting.epoch() != sender.epoch {
-            if posting.debit_was_sent() || sender.epoch < posting.epoch() {
-                return Err(another_ledger(step, &sender, &parties.sender));
-            }
-            // It will be wholly after the reset.
-            posting.begin_again(sender.epoch);
-        }
+        // Since the first one was sent, it may have been made, and seen, before the ledger was reset.
+        same_ledger(step, &sender, &parties.sender)?;
         if sender.cell.sends(posting.id) {
             return Ok(Standing::Made);
         }
@@ -117,9 +112,12 @@ impl Adjust {
             parties.sender.forget();
             return Err(full(&parties.sender));
         }
-        if posting.is_past(sender.epoch) {
-            // It was seen before a reset of which the claim of the transfer's name knows.
-            parties.forget();
+        if posting.is_of_another(sender.epoch) {
+            // It may have been seen before a reset of which the claim of the transfer's name knows.
+            if posting.is_of_another(parties.sender.look().await?.epoch) {
+                return Ok(Standing::Never);
+            }
+            parties.receiver.forget();
             return Err(KvError::Conflict(Conflict::somewhere()).into());
         }
         let is_first = !posting.was_sent();
@@ -134,7 +132,12 @@ impl Adjust {
             {
                 Ok(Standing::Never)
             }
-            Err(error @ Cause::Store(KvError::Unavailable(_))) if is_first => {
+            Err(
+                error @ Cause::Store(
+                    KvError::Unavailable(_) | KvError::Conflict(Conflict::Epoch { .. }),
+                ),
+            ) if is_first => {
+                // If the ledger was reset, it will be made wholly after that.
                 posting.takes_back_first();
                 Err(error)
             }
@@ -194,7 +197,6 @@ impl Adjust {
                     in_range(&parties.receiver.look().await?, -amount, &parties.receiver)?;
                     return Err(KvError::Conflict(Conflict::somewhere()).into());
                 };
-                posting.sends_debit();
                 (cell, Standing::Made)
             }
             MarkKind::Fence => (receiver.cell.unsealed(), Standing::Never),

@@ -120,8 +120,6 @@ where
                 match (&standing, cause) {
                     (Standing::Made, _) => posting.end(Outcome::Done),
                     (Standing::Doubtful, cause) => {
-                        // If the ledger is reset before it is looked after, nobody can tell any more.
-                        posting.sends_debit();
                         // The tombstone may arrive late: whoever takes it up again must not begin
                         // it anew.
                         posting.answer();

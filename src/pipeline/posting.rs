@@ -29,8 +29,6 @@ pub(super) struct Posted {
     /// The one epoch in which it may be made, if not in any.
     only_in: Option<u64>,
     begun: Mutex<Option<Begun>>,
-    /// A put that changes the receiver's balance was sent.
-    debit_was_sent: AtomicBool,
     ended: OnceLock<Outcome>,
     was_answered: AtomicBool,
     was_counted: AtomicBool,
@@ -78,8 +76,6 @@ impl Posting {
     ) -> Self {
         let begun = Some(Begun::Found { epoch });
         Self(Arc::new(Posted {
-            // Whoever began it may have sent everything.
-            debit_was_sent: true.into(),
             ..Posted::new(id, transfer, try_within, None, begun)
         }))
     }
@@ -110,7 +106,6 @@ impl Posted {
             request,
             only_in: None,
             begun: begun.into(),
-            debit_was_sent: false.into(),
             ended: OnceLock::new(),
             was_answered: false.into(),
             was_counted: false.into(),
@@ -122,16 +117,16 @@ impl Posted {
     /// Asks for leave to send a write that is based on `epoch`: none if the transfer was given up, or is of
     /// another one.
     pub(super) fn may_send(&self, epoch: Option<u64>) -> bool {
-        if self.only_in.is_some() && self.only_in != epoch {
+        if self.is_of_another(epoch) {
             return false;
         }
         let begun = *self.begun().get_or_insert(Begun::Sent { epoch });
         begun != Begun::GivenUp
     }
 
-    /// Whether what was seen in `epoch` is of no use to it: it may be made in a later one only.
-    pub(super) fn is_past(&self, epoch: Option<u64>) -> bool {
-        self.only_in > epoch
+    /// Whether it may not be made in `epoch`.
+    pub(super) fn is_of_another(&self, epoch: Option<u64>) -> bool {
+        self.only_in.is_some() && self.only_in != epoch
     }
 
     /// Notes that the first write certainly had no effect, so that nothing was sent so far.
@@ -141,12 +136,6 @@ impl Posted {
         if matches!(*begun, Some(Begun::Sent { .. })) {
             *begun = None;
         }
-    }
-
-    /// Notes that the ledger was reset to `epoch` since the first write was sent: that one cannot land
-    /// any more, nor can those that were based on it.
-    pub(super) fn begin_again(&self, epoch: Option<u64>) {
-        *self.begun() = Some(Begun::Sent { epoch });
     }
 
     /// Whether it is too late `now` to begin with it: nobody waits for it any more.
@@ -189,16 +178,6 @@ impl Posted {
     fn begun(&self) -> MutexGuard<'_, Option<Begun>> {
         // Nothing panics under this lock.
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Notes that a put is sent that changes the receiver's balance.
-    pub(super) fn sends_debit(&self) {
-        self.debit_was_sent.store(true, Ordering::SeqCst);
-    }
-
-    /// Whether the receiver's balance may have been changed.
-    pub(super) fn debit_was_sent(&self) -> bool {
-        self.debit_was_sent.load(Ordering::SeqCst)
     }
 
     /// Notes how it ended: it was made, or it never will be.

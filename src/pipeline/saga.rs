@@ -136,15 +136,11 @@ impl Saga {
             // It is fenced: it never will be made, and everybody who reads sees it so. What is left to
             // do is tried again below.
             Ended::Stuck { cause, .. } => Ok((Outcome::Undone, cause)),
-            // A reset wipes out what is open. It may have been complete before.
+            // A reset wipes out what is open. It may have been made before, and whoever read saw it so.
             Ended::Unknown {
                 fence: Cause::Reset,
                 ..
-            } if posting.debit_was_sent() => Err(Failed::in_doubt(Cause::Reset)),
-            Ended::Unknown {
-                fence: Cause::Reset,
-                ..
-            } => Err(Failed::certain(Cause::Reset)),
+            } => Err(Failed::in_doubt(Cause::Reset)),
             Ended::Unknown { cause, .. } => Err(Failed::in_doubt(cause)),
         }
     }

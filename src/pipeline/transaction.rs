@@ -119,8 +119,8 @@ impl Transaction {
         if batch.was_sent_before(epoch) {
             return Err(Cause::Reset);
         }
-        if postings.iter().any(|posting| posting.is_past(epoch)) {
-            // It was remembered from before a reset of which the claim of a transfer's name knows.
+        if is_any && postings.iter().any(|one| one.is_of_another(epoch)) {
+            // It may be remembered from before a reset of which the claim of a transfer's name knows.
             taken.draft = Draft::default();
             return Err(KvError::Conflict(Conflict::somewhere()).into());
         }

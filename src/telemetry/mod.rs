@@ -37,6 +37,8 @@ pub fn start(format: LogFormat) -> Result<(), String> {
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // A line that cannot be written is lost. It would be reported to stderr, too, by a macro that panics.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     match format {
         LogFormat::Text => {

@@ -43,9 +43,10 @@ impl Process {
         let log = child.stderr.take().expect("stderr is piped");
         thread::spawn(move || {
             // To its end, so that the process never waits for somebody to read its log.
-            for line in BufReader::new(log).lines().map_while(Result::ok) {
-                let _ = sender.send(line);
-            }
+            let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+            while let Some(line) = lines.next()
+                && sender.send(line).is_ok()
+            {}
         });
         let mut stdout = child.stdout.take().expect("stdout is piped");
         let output = thread::spawn(move || {
@@ -90,6 +91,11 @@ impl Process {
                 return line;
             }
         }
+    }
+
+    /// Reads one more line of its log at the most: then it has nowhere to write to.
+    pub(crate) fn close_log(&mut self) {
+        self.lines = mpsc::channel().1;
     }
 
     /// Waits until it has `file` open.

@@ -18,6 +18,7 @@ mod kvstore_backup;
 mod kvstore_contract;
 mod kvstore_crash;
 mod kvstore_large;
+mod log;
 mod long_lists;
 mod metrics;
 mod original_faults;

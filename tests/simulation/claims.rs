@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
 use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{ClientKey, Ledger, Options, Status, TransferError};
+use splitdim::store::Memory;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt, service_fn};
@@ -359,6 +360,24 @@ async fn what_is_remembered_from_before_a_reset_keeps_no_named_transfer_out() {
         first.await.unwrap();
         // By somebody of whom this ledger knows nothing.
         reset(&store).await;
+        once(&ledger, "k", 5).await.unwrap();
+        assert_eq!(balances(&ledger).await, [5, -5]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_what_is_remembered_of_a_store_that_was_emptied_where_the_time_is_earlier() {
+    for way in [saga, transactional] {
+        let stores = [7, 3].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
+        let is_other = Arc::new(AtomicBool::new(false));
+        let present = Arc::clone(&is_other);
+        let ledger = way(KvService::new(service_fn(move |request| {
+            let store = &stores[usize::from(present.load(Ordering::SeqCst))];
+            store.clone().oneshot(request)
+        })));
+        let first = ledger.transfer(Uuid::now_v7(), transfer("a", "b", 5));
+        first.await.unwrap();
+        is_other.store(true, Ordering::SeqCst);
         once(&ledger, "k", 5).await.unwrap();
         assert_eq!(balances(&ledger).await, [5, -5]);
     }

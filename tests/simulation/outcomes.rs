@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
-use super::ledgers::{own, transfer};
+use super::ledgers::{around, own, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
@@ -138,37 +138,95 @@ async fn what_was_not_sent_in_time_is_never_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_made_before_a_reset_is_unknown() {
-    let store = own();
-    let resetting = store.clone();
-    let first = Arc::new(AtomicBool::new(true));
-    // The first write is made, but its answer is lost, and a reset follows; later ones are lost.
-    let network = KvService::new(tower::service_fn(move |request: KvRequest| {
-        let write = matches!(request, KvRequest::Transaction { .. });
-        let made = !write || first.swap(false, Ordering::Relaxed);
-        let mut store = resetting.clone();
+    // Of the first write that is made the answer is lost, and a reset follows; what comes later is lost, or not.
+    for (is_later_lost, is_saga) in [(true, false), (false, false), (true, true), (false, true)] {
+        let is_first = Arc::new(AtomicBool::new(true));
+        let network = around(own(), move |request, store| {
+            let is_first = Arc::clone(&is_first);
+            async move {
+                if !is_write(&request) {
+                    return store.oneshot(request).await;
+                }
+                let is_first = is_first.swap(false, Ordering::Relaxed);
+                if is_first || !is_later_lost {
+                    let answer = store.clone().oneshot(request).await;
+                    if !is_first {
+                        return answer;
+                    }
+                    answer.unwrap();
+                    store.oneshot(KvRequest::Reset).await.unwrap();
+                }
+                Err(KvError::Unknown("lost".into()))
+            }
+        });
+        let ledger = match is_saga {
+            true => saga(network),
+            false => ledger(network),
+        };
+        is_unknown_for_ever(&ledger).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_half_made_before_a_reset_is_unknown() {
+    // Whoever reads sees it as made once its sender's cell has it.
+    let is_first = Arc::new(AtomicBool::new(true));
+    let resetting = around(own(), move |request, store| {
+        let is_first = Arc::clone(&is_first);
         async move {
-            if !write {
-                return store.ready().await?.call(request).await;
+            let is_credit = is_write(&request) && is_first.swap(false, Ordering::Relaxed);
+            let answer = store.clone().oneshot(request).await;
+            if is_credit {
+                store.oneshot(KvRequest::Reset).await.unwrap();
             }
-            if made {
-                store.ready().await?.call(request).await?;
-                store.ready().await?.call(KvRequest::Reset).await?;
-            }
-            Err(KvError::Unknown("lost".into()))
+            answer
         }
-    }));
-    let (ledger, id) = (ledger(network), Uuid::now_v7());
+    });
+    is_unknown_for_ever(&saga(resetting)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_meets_a_reset_with_its_first_write_is_made_after_it() {
+    for way in [ledger, saga] {
+        let is_first = Arc::new(AtomicBool::new(true));
+        let resetting = around(own(), move |request, store| {
+            let is_first = Arc::clone(&is_first);
+            async move {
+                if is_write(&request) && is_first.swap(false, Ordering::Relaxed) {
+                    store.clone().oneshot(KvRequest::Reset).await.unwrap();
+                }
+                store.oneshot(request).await
+            }
+        });
+        let (ledger, id) = (way(resetting), Uuid::now_v7());
+        ledger.transfer(id, transfer("a", "b", 5)).await.unwrap();
+        assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Done));
+        let expected = [("a", 5), ("b", -5)].map(|(person, balance)| (person.to_owned(), balance));
+        assert_eq!(balances(&ledger).await, expected);
+    }
+}
+
+/// Transfers: what may have been seen as made before a reset must not be called unmade, or made again.
+async fn is_unknown_for_ever(ledger: &Ledger) {
+    let id = Uuid::now_v7();
     let answer = ledger.transfer(id, transfer("a", "b", 5)).await;
     assert!(
         matches!(answer, Err(TransferError::Unknown { .. })),
         "{answer:?}"
     );
     let tended = ledger.clone();
-    tokio::spawn(async move { tended.tend().await });
+    let tending = tokio::spawn(async move { tended.tend().await });
     sleep(Duration::from_secs(60)).await;
-    // Whoever has seen it before the reset must not be told that it was not made.
+    tending.abort();
     assert_eq!(ledger.status(id).await.unwrap(), None);
-    assert_eq!(balances(&ledger).await, []);
+    assert_eq!(balances(ledger).await, []);
+}
+
+fn is_write(request: &KvRequest) -> bool {
+    matches!(
+        request,
+        KvRequest::Put { .. } | KvRequest::Transaction { .. }
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,6 +432,10 @@ fn faulty(
 
 fn ledger(store: KvService) -> Ledger {
     Ledger::transactional(store, Options::default(), Tracker::new())
+}
+
+fn saga(store: KvService) -> Ledger {
+    Ledger::saga(store, Options::default(), Tracker::new())
 }
 
 async fn balances(ledger: &Ledger) -> Vec<(String, i64)> {
