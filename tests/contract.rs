@@ -673,6 +673,9 @@ async fn a_reset_from_another_site_is_refused(mut service: Service) {
         ("sec-fetch-site", "nonsense"),
         ("sec-purpose", "prefetch"),
         ("sec-purpose", "prefetch;prerender"),
+        ("origin", "http://other.example"),
+        ("origin", "null"),
+        ("referer", "http://other.example/page"),
     ];
     for (name, value) in hostile {
         assert_problem(
@@ -714,6 +717,10 @@ async fn another_sites_page_makes_no_transfers(mut service: Service) {
     let from = |site| with(post("/api/transfer", transfer), "sec-fetch-site", site);
     for site in ["cross-site", "same-site", "x"] {
         assert_problem(&service.call(from(site)).await, 403);
+    }
+    for (name, value) in [("origin", "http://other.example"), ("referer", "http://x/")] {
+        let from_there = with(post("/api/transfer", transfer), name, value);
+        assert_problem(&service.call(from_there).await, 403);
     }
     assert_json(&service.get("/api/accounts").await, "[]");
     for site in ["same-origin", "none"] {

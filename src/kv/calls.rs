@@ -82,8 +82,8 @@ impl Kv {
     /// # Errors
     ///
     /// Those of the store.
-    pub async fn reset(&self) -> Result<Option<Stamp>, KvError> {
-        self.write(KvRequest::Reset).await
+    pub async fn reset(&self, epoch: Option<u64>) -> Result<Option<Stamp>, KvError> {
+        self.write(KvRequest::Reset { epoch }).await
     }
 
     async fn write(&self, request: KvRequest) -> Result<Option<Stamp>, KvError> {

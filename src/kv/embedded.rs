@@ -81,7 +81,7 @@ async fn answer<B: Backend>(store: Store<B>, request: KvRequest) -> Result<KvRes
             .await
         }
         KvRequest::Transaction { puts, epoch } => write(&store, Write::Puts { puts, epoch }).await,
-        KvRequest::Reset => write(&store, Write::Reset).await,
+        KvRequest::Reset { epoch } => write(&store, Write::Reset { epoch }).await,
     }
 }
 

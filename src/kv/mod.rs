@@ -54,7 +54,10 @@ pub enum KvRequest {
         epoch: Option<u64>,
     },
     /// Forgets everything. Answered by [`KvResponse::Done`].
-    Reset,
+    Reset {
+        /// The epoch that is to end; `None` ends any. A reset that names it is made once, however often it arrives.
+        epoch: Option<u64>,
+    },
 }
 
 /// What a store answers. Stamps are `None` where the store has none.

@@ -21,7 +21,7 @@ pub mod path {
     pub const PUT: &str = "/api/put";
     /// `POST` of a list of them.
     pub const TRANSACTION: &str = "/api/transaction";
-    /// `GET`.
+    /// `GET`, or `GET ?epoch=`.
     pub const RESET: &str = "/api/reset";
 }
 
@@ -114,6 +114,14 @@ pub struct ListQuery<'a> {
     /// How many at the most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+}
+
+/// The query of a reset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResetQuery {
+    /// The epoch that is to end, if it must be that one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
 }
 
 /// The entity tag of what was listed at `stamp`: a weak one, since the same may also be sent compressed.

@@ -1,6 +1,6 @@
 use axum::body::Bytes;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
@@ -9,7 +9,7 @@ use super::MAX_BODY;
 use super::error::Error;
 use super::stamped::Stamped;
 use crate::kv::Kv;
-use crate::kv::wire::{MAX_PUTS, WirePut};
+use crate::kv::wire::{MAX_PUTS, ResetQuery, WirePut};
 use crate::web::{Object, OwnSite, Resets};
 
 type Body = Result<Bytes, BytesRejection>;
@@ -54,17 +54,21 @@ pub(super) async fn transaction(
     ))
 }
 
-/// `GET /api/reset`: 200 with an empty body when there are no keys any more. That it is a GET is
-/// owed to old clients.
+/// `GET /api/reset`: 200 with an empty body when there are no keys any more; 428, and nothing is changed, where the
+/// query names another epoch than the present one. That it is a GET is owed to old clients.
 pub(super) async fn reset(
     State(kv): State<Kv>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     if let Some(refusal) = Resets::Open.refusal(&method, &headers) {
         return Ok(refusal);
     }
-    Ok(Stamped::new(kv.reset().await?, StatusCode::OK).into_response())
+    let query: ResetQuery = serde_urlencoded::from_str(query.as_deref().unwrap_or_default())
+        .map_err(|_| Error::Invalid("The query may have epoch=NUMBER, once.".into()))?;
+    let stamp = kv.reset(query.epoch).await?;
+    Ok(Stamped::new(stamp, StatusCode::OK).into_response())
 }
 
 fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Error> {

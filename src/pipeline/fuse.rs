@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::kv::{Kv, KvError, Put, Value, Versioned};
 
 /// Where the store keeps it that the ledger is suspect: for every replica.
-const KEY: &str = "!quarantine";
+pub(super) const KEY: &str = "!quarantine";
 
 /// Suspends the transfers of every replica while the ledger is suspect.
 #[derive(Debug)]

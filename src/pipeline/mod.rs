@@ -67,7 +67,7 @@ pub use repair::{Correction, Repair, RepairError};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 
-use crate::kv::{Kv, KvError, KvService, wire};
+use crate::kv::{Conflict, Kv, KvError, KvService, wire};
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
@@ -338,13 +338,20 @@ impl Ledger {
         self.reader.snapshot().await
     }
 
-    /// Forgets everything.
+    /// Forgets everything, once: what comes late, or is sent again by a proxy, must not wipe out what was made since.
     ///
     /// # Errors
     ///
     /// The error of the store.
     pub async fn reset(&self) -> Result<(), KvError> {
-        self.kv.reset().await?;
+        // Whatever is read tells the epoch.
+        let read = self.kv.get(fuse::KEY.into()).await;
+        let (_, stamp) = read.map_err(|error| KvError::Unavailable(error.into()))?;
+        match self.kv.reset(stamp.map(|stamp| stamp.epoch)).await {
+            // Somebody else's reset has come first, or a copy of this one.
+            Ok(_) | Err(KvError::Conflict(Conflict::Epoch { .. })) => {}
+            Err(error) => return Err(error),
+        }
         self.places.forget();
         self.remembered.forget();
         // An empty ledger is whole.

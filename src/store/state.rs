@@ -17,7 +17,10 @@ pub enum Write {
         epoch: Option<u64>,
     },
     /// Forgets all keys and begins the next epoch.
-    Reset,
+    Reset {
+        /// The epoch that is to end; `None` ends any.
+        epoch: Option<u64>,
+    },
 }
 
 /// Why a write was not made. Nothing was changed by it.
@@ -120,7 +123,8 @@ impl<B: Backend> Draft<B> {
         self.changes
     }
 
-    fn accepts(&self, epoch: Option<u64>) -> Result<(), Refusal> {
+    /// Whether it is in `epoch`, if one is named.
+    pub(super) fn accepts(&self, epoch: Option<u64>) -> Result<(), Refusal> {
         let current = self.changes.stamp.epoch;
         match epoch {
             Some(epoch) if epoch != current => Err(Refusal::Epoch { current }),

@@ -99,7 +99,11 @@ impl<B: Backend> Writer<B> {
                 Write::Puts { puts, epoch } => {
                     answers.push((answer, draft.put(&mut self.backend, &puts, epoch)?));
                 }
-                Write::Reset => {
+                Write::Reset { epoch } => {
+                    if let Err(refusal) = draft.accepts(epoch) {
+                        answers.push((answer, Err(refusal)));
+                        continue;
+                    }
                     self.commit(draft, &mut answers)?;
                     let result = self.reset()?;
                     answers.push((answer, result));

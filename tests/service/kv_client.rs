@@ -144,7 +144,7 @@ async fn an_answer_that_is_none_is_not_taken_for_one() {
     proxy.rule(|_| Fate::Refuse(304));
     assert_eq!(class(&kv.list(Range::default(), None).await), "unavailable");
     proxy.rule(|_| Fate::Refuse(204));
-    assert_eq!(class(&kv.reset().await), "unknown");
+    assert_eq!(class(&kv.reset(None).await), "unknown");
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn no_answer_in_time_leaves_writes_in_doubt() {
     let (get, put, reset) = tokio::join!(
         kv.get("k".into()),
         kv.put(put("k", "1", 0), None),
-        kv.reset()
+        kv.reset(None)
     );
     assert!(begun.elapsed() >= KvClient::TIMEOUT);
     assert_eq!(class(&get), "unavailable");
@@ -216,7 +216,7 @@ async fn conflicts_are_told_apart() {
         matches!(&other, KvError::Conflict(Conflict::Version { moved }) if moved == &[entry("k", "1", 1)]),
         "{other}"
     );
-    let stamp = kv.reset().await.unwrap().unwrap();
+    let stamp = kv.reset(None).await.unwrap().unwrap();
     let late = kv
         .put(put("k", "2", 0), Some(stamp.epoch - 1))
         .await
@@ -255,7 +255,7 @@ async fn a_list_is_tried_three_times_and_nothing_else_is_tried_again() {
         for (path, class) in [
             ("/api/get", class(&kv.get("k".into()).await)),
             ("/api/put", class(&kv.put(put("k", "1", 0), None).await)),
-            ("/api/reset", class(&kv.reset().await)),
+            ("/api/reset", class(&kv.reset(None).await)),
         ] {
             assert_ne!(class, "ok", "{path}");
         }
@@ -301,7 +301,7 @@ async fn a_store_without_headers_and_ranges_will_do() {
         (&*versioned.value, versioned.version, stamp),
         ("1", 7, None)
     );
-    assert_eq!(kv.reset().await.unwrap(), None);
+    assert_eq!(kv.reset(None).await.unwrap(), None);
     let unless = Some(Stamp::default());
     for (range, expected) in [
         (Range::default(), &["a", "b", "c"][..]),
@@ -417,7 +417,7 @@ fn request(call: Call, stamp: Stamp) -> KvRequest {
             puts,
             epoch: epoch(which),
         },
-        Call::Reset => KvRequest::Reset,
+        Call::Reset => KvRequest::Reset { epoch: None },
     }
 }
 
@@ -449,7 +449,7 @@ async fn assert_classes(kv: &Kv, reads: &str, writes: &str) {
     assert_eq!(class(&kv.put(put("k", "1", 0), None).await), writes);
     let both = vec![put("a", "1", 0), put("b", "1", 0)];
     assert_eq!(class(&kv.transaction(both, None).await), writes);
-    assert_eq!(class(&kv.reset().await), writes);
+    assert_eq!(class(&kv.reset(None).await), writes);
 }
 
 fn class<T>(result: &Result<T, KvError>) -> &'static str {

@@ -54,7 +54,7 @@ async fn an_empty_store_can_be_exported_and_imported() {
 async fn what_a_reset_leaves_behind_can_be_imported() {
     let store = filled().await;
     let (entries, stamp) = list(&store.client()).await;
-    store.client().reset().await.unwrap();
+    store.client().reset(None).await.unwrap();
     let copy = store
         .data()
         .join(format!("before-reset-{}.json", stamp.epoch));
@@ -84,7 +84,7 @@ async fn a_store_that_was_reset_takes_an_import_and_goes_on_in_its_epoch() {
     let (entries, stamp) = list(&store.client()).await;
     let file = exported(&["--addr", &store.address.to_string()]);
     for _ in 0..5 {
-        store.client().reset().await.unwrap();
+        store.client().reset(None).await.unwrap();
     }
     store.stop().await;
     assert!(import_into(store.data(), &file).status.success());
@@ -287,7 +287,7 @@ async fn filled() -> Kvstore {
     let store = Kvstore::on_disk(&[]);
     let kv = store.client();
     write(&kv, put("k", "before", 0)).await;
-    kv.reset().await.expect("it resets");
+    kv.reset(None).await.expect("it resets");
     let long = "lång ".repeat(20_000);
     for (version, value) in (0..).zip(["1", "2", "3"]) {
         write(&kv, put("k", value, version)).await;

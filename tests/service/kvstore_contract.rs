@@ -69,6 +69,7 @@ on_both! { false, in_process, over_tcp:
     a_list_that_has_not_changed_is_not_sent_again,
     a_put_from_before_a_reset_is_refused_by_its_epoch,
     a_transaction_from_before_a_reset_is_refused_by_its_epoch,
+    a_reset_that_names_its_epoch_is_made_once,
     puts_of_a_transaction_name_one_epoch,
     problems_are_sentences,
     faults_cannot_be_injected_unless_asked_for,
@@ -377,6 +378,8 @@ async fn a_reset_from_another_site_is_refused(mut store: Store) {
         ("sec-fetch-site", "same-site"),
         ("sec-purpose", "prefetch"),
         ("sec-purpose", "prefetch;prerender"),
+        ("origin", "http://other.example"),
+        ("referer", "http://other.example/page"),
     ] {
         let answer = store.call(with(get("/api/reset"), name, value)).await;
         assert_problem(&answer, 403);
@@ -396,6 +399,8 @@ async fn another_sites_page_writes_nothing(mut store: Store) {
     let transaction = post("/api/transaction", r#"[{"key":"l"}]"#);
     for write in [&put, &transaction] {
         for site in ["cross-site", "same-site", "x"] {
+            let from_there = with(write.clone(), "origin", &format!("http://{site}"));
+            assert_problem(&store.call(from_there).await, 403);
             let from_there = with(write.clone(), "sec-fetch-site", site);
             assert_problem(&store.call(from_there).await, 403);
         }
@@ -537,6 +542,25 @@ async fn a_transaction_from_before_a_reset_is_refused_by_its_epoch(mut store: St
     assert_json(&store.get("/api/list").await, "[]");
     let now = format!(r#"[{{"key":"a","epoch":{after}}},{{"key":"b","epoch":{after}}}]"#);
     assert_empty(&store.transaction(&now).await);
+}
+
+async fn a_reset_that_names_its_epoch_is_made_once(mut store: Store) {
+    let before = epoch(&mut store).await;
+    let reset = format!("/api/reset?epoch={before}");
+    assert_empty(&store.get(&reset).await);
+    assert_empty(&store.put(r#"{"key":"k","value":"1"}"#).await);
+    let problem = assert_problem(&store.get(&reset).await, 428);
+    assert_eq!(problem["epoch"], before + 1);
+    for wrong in ["x", "", "-1"] {
+        assert_problem(&store.get(&format!("/api/reset?epoch={wrong}")).await, 400);
+    }
+    assert_json(
+        &store.get("/api/list").await,
+        r#"[{"key":"k","value":"1","version":1}]"#,
+    );
+    // Old clients name none, and what else they say is ignored.
+    assert_empty(&store.get("/api/reset?now=yes").await);
+    assert_json(&store.get("/api/list").await, "[]");
 }
 
 /// The epoch that the store is in.

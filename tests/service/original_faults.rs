@@ -39,7 +39,7 @@ async fn a_put_from_before_a_reset_does_not_match_after_it() {
     kv.put(put("k", "100", 0), None).await.unwrap();
     let (stored, stamp) = kv.get("k".into()).await.unwrap();
     let epoch = stamp.map(|stamp| stamp.epoch);
-    kv.reset().await.unwrap();
+    kv.reset(None).await.unwrap();
     kv.put(put("k", "1", 0), None).await.unwrap();
     // The version is the same as it was before.
     assert_stored(&kv, "k", "1", stored.version).await;

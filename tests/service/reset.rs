@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::common::http::{Answer, Connection, get, header, post, request, with};
+use crate::common::kvstore::Kvstore;
 use crate::common::process::Process;
+use crate::common::proxy::{Fate, Proxy};
 use crate::common::service::Service;
-use crate::common::splitdim::PROGRAM;
+use crate::common::splitdim::{PROGRAM, Splitdim};
 use splitdim::kv::{KvRequest, KvService, spawn_embedded};
 use splitdim::store::Memory;
 use tokio::time::sleep;
@@ -83,7 +85,7 @@ async fn a_slow_reset_goes_on_and_nobody_is_told_to_repeat_it() {
     let slow = KvService::new(service_fn(move |request| {
         let mut store = store.clone();
         async move {
-            if matches!(request, KvRequest::Reset) {
+            if matches!(request, KvRequest::Reset { .. }) {
                 sleep(Duration::from_secs(6)).await;
             }
             store.ready().await?.call(request).await
@@ -101,6 +103,42 @@ async fn a_slow_reset_goes_on_and_nobody_is_told_to_repeat_it() {
     assert!(!said.contains("try again"), "{said}");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(&service.get("/api/accounts").await.body()[..], b"[]");
+}
+
+#[tokio::test]
+async fn one_that_arrives_again_wipes_out_nothing_that_was_made_since() {
+    for mode in ["resilientkvstore", "transactionalkvstore"] {
+        let kvstore = Kvstore::in_memory(&[]);
+        let proxy = Proxy::start(kvstore.address).await;
+        let splitdim = Splitdim::replica(mode, proxy.address, &[]);
+        let mut client = splitdim.connect().await;
+        for (fate, status) in [
+            // One after the other; the client hears of the second.
+            (Fate::Twice, 200),
+            (Fate::Again(Duration::from_millis(500)), 200),
+            (Fate::Late(Duration::from_millis(500)), 200),
+        ] {
+            transfer(&mut client).await;
+            proxy.rule(move |request| match request.path {
+                "/api/reset" => fate,
+                _ => Fate::Pass,
+            });
+            let answer = client.call(&get("/api/reset")).await.unwrap();
+            assert_eq!(answer.status(), status, "{fate:?}");
+            proxy.heal();
+            transfer(&mut client).await;
+            sleep(Duration::from_secs(1)).await;
+            let accounts = client.call(&get("/api/accounts")).await.unwrap();
+            let expected = br#"[{"holder":"a","balance":1},{"holder":"b","balance":-1}]"#;
+            assert_eq!(&accounts.body()[..], expected, "{fate:?}");
+        }
+    }
+}
+
+async fn transfer(client: &mut Connection) {
+    let transfer = r#"{"sender":"a","receiver":"b","amount":1}"#;
+    let answer = client.call(&post("/api/transfer", transfer)).await.unwrap();
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]

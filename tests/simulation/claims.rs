@@ -473,7 +473,11 @@ async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
 }
 
 async fn reset(store: &KvService) {
-    store.clone().oneshot(KvRequest::Reset).await.unwrap();
+    store
+        .clone()
+        .oneshot(KvRequest::Reset { epoch: None })
+        .await
+        .unwrap();
 }
 
 fn is_claim(request: &KvRequest) -> bool {

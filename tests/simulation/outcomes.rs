@@ -154,7 +154,10 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
                         return answer;
                     }
                     answer.unwrap();
-                    store.oneshot(KvRequest::Reset).await.unwrap();
+                    store
+                        .oneshot(KvRequest::Reset { epoch: None })
+                        .await
+                        .unwrap();
                 }
                 Err(KvError::Unknown("lost".into()))
             }
@@ -177,7 +180,10 @@ async fn what_was_half_made_before_a_reset_is_unknown() {
             let is_credit = is_write(&request) && is_first.swap(false, Ordering::Relaxed);
             let answer = store.clone().oneshot(request).await;
             if is_credit {
-                store.oneshot(KvRequest::Reset).await.unwrap();
+                store
+                    .oneshot(KvRequest::Reset { epoch: None })
+                    .await
+                    .unwrap();
             }
             answer
         }
@@ -193,7 +199,11 @@ async fn what_meets_a_reset_with_its_first_write_is_made_after_it() {
             let is_first = Arc::clone(&is_first);
             async move {
                 if is_write(&request) && is_first.swap(false, Ordering::Relaxed) {
-                    store.clone().oneshot(KvRequest::Reset).await.unwrap();
+                    store
+                        .clone()
+                        .oneshot(KvRequest::Reset { epoch: None })
+                        .await
+                        .unwrap();
                 }
                 store.oneshot(request).await
             }
@@ -274,7 +284,11 @@ async fn what_comes_to_stand_behind_a_slow_reset_is_not_made_for_certain() {
                 && !was_reset.swap(true, Ordering::SeqCst);
             async move {
                 if is_first {
-                    store.ready().await?.call(KvRequest::Reset).await?;
+                    store
+                        .ready()
+                        .await?
+                        .call(KvRequest::Reset { epoch: None })
+                        .await?;
                     sleep(Duration::from_millis(3_200)).await;
                 }
                 store.ready().await?.call(request).await
@@ -355,7 +369,11 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
         let mut store = resetting.clone();
         async move {
             if reset {
-                store.ready().await?.call(KvRequest::Reset).await?;
+                store
+                    .ready()
+                    .await?
+                    .call(KvRequest::Reset { epoch: None })
+                    .await?;
             }
             store.ready().await?.call(request).await
         }

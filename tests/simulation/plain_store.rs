@@ -45,7 +45,7 @@ fn answer(keys: &Keys, request: KvRequest) -> Result<KvResponse, KvError> {
         KvRequest::Transaction { .. } => Err(KvError::Unavailable(
             "the store answered 404 to a write".into(),
         )),
-        KvRequest::Reset => {
+        KvRequest::Reset { .. } => {
             keys.clear();
             Ok(KvResponse::Done { stamp: None })
         }

@@ -189,7 +189,7 @@ impl Schedule {
         let (kv, resets) = (Kv::new(self.store.clone()), Arc::clone(&self.resets));
         resets.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {
-            kv.reset().await.unwrap();
+            kv.reset(None).await.unwrap();
             // From here on a transfer is wholly after it.
             resets.fetch_add(1, Ordering::SeqCst);
         });

@@ -16,7 +16,7 @@ use reqwest::Url;
 use serde::Serialize;
 use tower::{BoxError, Service};
 
-use super::wire::{GetQuery, WirePut, path};
+use super::wire::{GetQuery, ResetQuery, WirePut, path};
 use super::{KvError, KvRequest, KvResponse, Put};
 use lists::Lists;
 use once::Once;
@@ -76,14 +76,17 @@ impl Server {
             KvRequest::List { range, unless } => self.lists.list(range, unless).await,
             KvRequest::Put { put, epoch } => {
                 let put = json(&WirePut::new(put, epoch))?;
-                self.once.write(path::PUT, Some(put)).await
+                self.once.write_by_post(path::PUT, put).await
             }
             KvRequest::Transaction { puts, epoch } => {
                 let put = |put: Put| WirePut::new(put, epoch);
                 let puts = json(&puts.into_iter().map(put).collect::<Vec<_>>())?;
-                self.once.write(path::TRANSACTION, Some(puts)).await
+                self.once.write_by_post(path::TRANSACTION, puts).await
             }
-            KvRequest::Reset => self.once.write(path::RESET, None).await,
+            KvRequest::Reset { epoch } => {
+                let query = ResetQuery { epoch };
+                self.once.write_by_get(path::RESET, &query).await
+            }
         }
     }
 }

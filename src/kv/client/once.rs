@@ -59,10 +59,7 @@ impl Once {
         path: &'static str,
         query: &impl Serialize,
     ) -> Result<(T, Option<Stamp>), KvError> {
-        let invalid = |error: BoxError| KvError::Invalid(format!("{path}: {error}"));
-        let query = serde_urlencoded::to_string(query).map_err(|error| invalid(error.into()))?;
-        let address = format!("{path}?{query}").try_into();
-        let address = address.map_err(|error: InvalidUri| invalid(error.into()))?;
+        let address = address(path, query)?;
         let read = async {
             let answer = self.send(Method::GET, address, None).await;
             let answer = answer.map_err(|error| KvError::Unavailable(error.into()))?;
@@ -75,18 +72,29 @@ impl Once {
         self.in_time(read, KvError::Unavailable).await
     }
 
-    /// Writes to `path`: by a `POST` of `body`, or by a `GET` if there is none.
-    pub(super) async fn write(
+    /// Writes to `path` by a `POST` of `body`.
+    pub(super) async fn write_by_post(
         &self,
         path: &'static str,
-        body: Option<Vec<u8>>,
+        body: Vec<u8>,
     ) -> Result<KvResponse, KvError> {
-        let method = match body {
-            Some(_) => Method::POST,
-            None => Method::GET,
-        };
+        let address = PathAndQuery::from_static(path);
+        self.write(self.send(Method::POST, address, Some(body)))
+            .await
+    }
+
+    /// Writes to `path` by a `GET`.
+    pub(super) async fn write_by_get(
+        &self,
+        path: &'static str,
+        query: &impl Serialize,
+    ) -> Result<KvResponse, KvError> {
+        self.write(self.send(Method::GET, address(path, query)?, None))
+            .await
+    }
+
+    async fn write(&self, answer: ResponseFuture) -> Result<KvResponse, KvError> {
         let write = async {
-            let answer = self.send(method, PathAndQuery::from_static(path), body);
             let answer = match answer.await {
                 Ok(answer) => answer,
                 // It could not connect, so no byte of the request was sent.
@@ -136,6 +144,16 @@ impl Once {
         let answer = timeout(self.timeout, answer).await;
         answer.unwrap_or_else(|_| Err(late(Late(self.timeout).into())))
     }
+}
+
+fn address(path: &'static str, query: &impl Serialize) -> Result<PathAndQuery, KvError> {
+    let invalid = |error: BoxError| KvError::Invalid(format!("{path}: {error}"));
+    let query = serde_urlencoded::to_string(query).map_err(|error| invalid(error.into()))?;
+    if query.is_empty() {
+        return Ok(PathAndQuery::from_static(path));
+    }
+    let address = format!("{path}?{query}").try_into();
+    address.map_err(|error: InvalidUri| invalid(error.into()))
 }
 
 fn client() -> Client<Connector, Full<Bytes>> {

@@ -23,7 +23,7 @@ fn a_reset_leaves_a_whole_copy_of_what_it_forgets() {
             .await
             .unwrap();
         let before = everything(&store.snapshot());
-        store.write(Write::Reset).await.unwrap();
+        store.write(Write::Reset { epoch: None }).await.unwrap();
 
         assert_eq!(names(directory), ["before-reset-0.json"]);
         let mut lines = lines(&directory.join("before-reset-0.json"));
@@ -46,9 +46,9 @@ fn the_copy_holds_the_writes_that_were_sent_together_with_the_reset_and_before_i
     on_disk(async |store, directory| {
         let writes = [
             puts([put("anna", "1", 0)]),
-            Write::Reset,
+            Write::Reset { epoch: None },
             puts([put("anna", "2", 0)]),
-            Write::Reset,
+            Write::Reset { epoch: None },
             puts([put("anna", "3", 0)]),
         ];
         for answer in write_at_once(&store, writes.into()).await {
@@ -75,10 +75,24 @@ fn the_copy_holds_the_writes_that_were_sent_together_with_the_reset_and_before_i
 #[test]
 fn a_reset_of_an_empty_store_leaves_no_file() {
     on_disk(async |store, directory| {
-        assert_eq!(store.write(Write::Reset).await.unwrap().epoch, 1);
+        assert_eq!(
+            store
+                .write(Write::Reset { epoch: None })
+                .await
+                .unwrap()
+                .epoch,
+            1
+        );
         store.write(puts([put("anna", "1", 0)])).await.unwrap();
-        store.write(Write::Reset).await.unwrap();
-        assert_eq!(store.write(Write::Reset).await.unwrap().epoch, 3);
+        store.write(Write::Reset { epoch: None }).await.unwrap();
+        assert_eq!(
+            store
+                .write(Write::Reset { epoch: None })
+                .await
+                .unwrap()
+                .epoch,
+            3
+        );
         assert_eq!(names(directory), ["before-reset-1.json"]);
     });
 }
@@ -91,10 +105,13 @@ fn a_reset_whose_copy_cannot_be_written_forgets_nothing() {
         // A disk that is full, whoever writes to it.
         let unfinished = directory.join("before-reset-0.unfinished");
         std::os::unix::fs::symlink("/dev/full", &unfinished).unwrap();
-        let [refused, later] = write_at_once(&store, vec![Write::Reset, puts([put("b", "2", 0)])])
-            .await
-            .try_into()
-            .unwrap();
+        let [refused, later] = write_at_once(
+            &store,
+            vec![Write::Reset { epoch: None }, puts([put("b", "2", 0)])],
+        )
+        .await
+        .try_into()
+        .unwrap();
         assert_eq!(refusal(refused), Refusal::CopyFailed);
         assert_eq!(later.unwrap().epoch, 0);
         assert_eq!(
@@ -104,7 +121,7 @@ fn a_reset_whose_copy_cannot_be_written_forgets_nothing() {
         // Half a copy must not take the room of the next writes, nor be taken for a copy.
         assert_eq!(names(directory), Vec::<String>::new());
 
-        store.write(Write::Reset).await.unwrap();
+        store.write(Write::Reset { epoch: None }).await.unwrap();
         assert_eq!(names(directory), ["before-reset-0.json"]);
     });
 }
@@ -117,7 +134,7 @@ fn a_copy_that_is_there_is_never_overwritten() {
             fs::write(directory.join(name), "somebody's money").unwrap();
         }
         store.write(puts([put("anna", "1", 0)])).await.unwrap();
-        store.write(Write::Reset).await.unwrap();
+        store.write(Write::Reset { epoch: None }).await.unwrap();
         for name in ["before-reset-0.json", "before-reset-0-2.json"] {
             let kept = fs::read_to_string(directory.join(name)).unwrap();
             assert_eq!(kept, "somebody's money");

@@ -80,7 +80,7 @@ impl Model {
 
     fn plan(&self, planned: Planned) -> Write {
         let Planned::Puts { puts, epoch } = planned else {
-            return Write::Reset;
+            return Write::Reset { epoch: None };
         };
         let puts = puts
             .into_iter()

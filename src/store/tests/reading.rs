@@ -88,7 +88,7 @@ fn a_snapshot_shows_the_same_however_long_it_is_kept() {
                 .unwrap();
         }
         assert_eq!(everything(&kept), before);
-        store.write(Write::Reset).await.unwrap();
+        store.write(Write::Reset { epoch: None }).await.unwrap();
         assert_eq!(everything(&kept), before);
     })
     .1

@@ -114,7 +114,7 @@ fn a_put_from_before_a_reset_is_known_by_its_epoch() {
     in_memory(async |store| {
         store.write(puts([put("anna", "5", 0)])).await.unwrap();
         let (read, before) = store.get("anna").unwrap();
-        store.write(Write::Reset).await.unwrap();
+        store.write(Write::Reset { epoch: None }).await.unwrap();
         store.write(puts([put("anna", "1", 0)])).await.unwrap();
 
         // The version matches again; the epoch does not.
@@ -134,7 +134,7 @@ fn writes_around_a_reset_in_one_batch_are_before_it_or_after_it() {
             &store,
             vec![
                 in_epoch(0, put("anna", "1", 0)),
-                Write::Reset,
+                Write::Reset { epoch: None },
                 in_epoch(0, put("berta", "2", 0)),
                 in_epoch(1, put("anna", "3", 0)),
             ],
@@ -222,7 +222,7 @@ fn epoch_and_revision_go_on_after_a_restart() {
                 store.write(write).await.unwrap(),
                 stamp(round, 2 * round + 1)
             );
-            store.write(Write::Reset).await.unwrap();
+            store.write(Write::Reset { epoch: None }).await.unwrap();
         })
         .1
         .unwrap();

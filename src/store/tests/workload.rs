@@ -88,7 +88,7 @@ impl Workload {
                 let writes = if chance.percent(5) {
                     rows.clear();
                     stamp.epoch += 1;
-                    vec![Write::Reset]
+                    vec![Write::Reset { epoch: None }]
                 } else {
                     (0..=chance.below(4))
                         .map(|_| transaction(lengths, &mut rows, chance))

@@ -76,7 +76,7 @@ fn no_damaged_bit_shows_an_older_commit() {
     for last in [
         puts([put("a", "2", 1)]),
         puts([put("a", &long, 1)]),
-        Write::Reset,
+        Write::Reset { epoch: None },
     ] {
         let device = new_device();
         let (mut killed, mut shown) = (Vec::new(), Content::default());
