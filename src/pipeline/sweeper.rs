@@ -26,6 +26,10 @@ use crate::telemetry::Chain;
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 64;
 
+/// More resets than come between two looks. The first epoch of a store is the time at which it was made, in
+/// milliseconds, so that of another one, which may hold what was imported, is further away.
+const RESETS_BETWEEN: u64 = 100;
+
 /// Finishes what processes that crashed, or gave up, have left open; and sees to it that nobody works
 /// on a ledger that is not whole.
 #[derive(Debug)]
@@ -247,6 +251,8 @@ impl Watched {
         if epoch != self.epoch {
             *self = Self {
                 epoch,
+                // Nobody has anything then, whatever is found now.
+                sum: self.was_reset_to(epoch).then_some(0),
                 ..Self::default()
             };
         }
@@ -261,6 +267,14 @@ impl Watched {
             tracing::warn!(before = %*sum, "the balances sum to zero now");
             *sum = 0;
         }
+    }
+
+    /// Whether resets of the store that was looked at lead to `epoch`, and it is no other one.
+    fn was_reset_to(&self, epoch: Option<u64>) -> bool {
+        let (Some(before), Some(now)) = (self.epoch, epoch) else {
+            return false;
+        };
+        (1..=RESETS_BETWEEN).contains(&now.saturating_sub(before))
     }
 
     /// For how long the oldest of the open transfers was seen.

@@ -66,6 +66,22 @@ async fn a_reset_lifts_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_reset_nobody_has_anything_whoever_looks_first() {
+    let store = own();
+    let ledger = tended(&store);
+    sleep(Duration::from_secs(5)).await;
+    ledger.reset().await.unwrap();
+    ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    put(&store, "a", "7").await;
+    sleep(Duration::from_secs(5)).await;
+    let answer = ledger.transfer(Uuid::now_v7(), transfer()).await;
+    assert!(
+        matches!(&answer, Err(TransferError::Quarantined { reason, .. }) if reason.contains("summed to 0")),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_imported_ledger_may_sum_to_anything_that_stays() {
     let store = own();
     put(&store, "x", "7").await;
