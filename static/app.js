@@ -1,12 +1,14 @@
 // The page of SplitDim. It holds no truth of its own: it shows what the server says and sends what the user enters.
 // It sends nothing again by itself, for whoever recorded a payment should know what became of it.
+//
+// What needs no browser is in modules beside it, which tests/page tries by node. They are named .mjs, by which node
+// takes them for modules without a package.json.
+
+import { Keys } from "./keys.mjs";
+import { named, visible } from "./names.mjs";
+import { failed, request, send } from "./server.mjs";
 
 const POLL_MS = 5_000;
-const TIMEOUT_MS = 20_000;
-const OUTCOME_MS = 10_000;
-const OUTCOME_POLL_MS = 1_000;
-// A minute more than the page promises.
-const SAME_MS = 6 * 60_000;
 
 const byId = (id) => document.getElementById(id);
 const fields = { sender: byId("sender"), receiver: byId("receiver"), amount: byId("amount") };
@@ -24,25 +26,6 @@ function element(tag, properties, ...children) {
 // <bdi> keeps a right-to-left name from reordering the words and numbers around it.
 const person = (name) => element("bdi", {}, visible(named(name)));
 
-// What leaves no trace, or looks like a plain space, or is a mark on nothing; and the bracket that it is shown in, so
-// that nobody is named that.
-const UNSEEN = String.raw`^\p{M}|[\p{DI}\u2800\uFFF9-\uFFFB\p{Zl}\p{Zp}⟨]|(?![ \u3000])\p{Zs}`;
-
-// Where such a character belongs, and changes what is seen: between the parts of an emoji, after a virama, and between
-// Arabic letters that would be joined without it.
-const BELONGING = String.raw`\p{ExtPict}[\uFE0F\u{1F3FB}-\u{1F3FF}]?\u200D(?=\p{ExtPict})` +
-  String.raw`|(?!\p{EPres})\p{ExtPict}\uFE0F` +
-  String.raw`|[\u094D\u09CD\u0A4D\u0ACD\u0B4D\u0BCD\u0C4D\u0CCD\u0D4D\u0DCA][\u200C\u200D](?=\p{L})` +
-  String.raw`|(?![\u0621-\u0625\u0627\u0629\u062F-\u0632\u0648\u0671\u0698])\p{Script=Arabic}\u200C(?=\p{L})`;
-
-const SHOWN_BY_NUMBER = new RegExp(`${BELONGING}|(${UNSEEN})`, "gu");
-
-/** The text, with the numbers of what cannot be seen: else "Ann" with a U+200B and one without were two equal rows. */
-function visible(text) {
-  const number = (character) => character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-  return text.replace(SHOWN_BY_NUMBER, (found, unseen) => unseen ? `⟨U+${number(unseen)}⟩` : found);
-}
-
 const money = (amount) => element("strong", {}, number.format(amount));
 const phrase = ({ sender, amount, receiver }, verb, preposition) =>
   [person(sender), ` ${verb} `, money(amount), ` ${preposition} `, person(receiver)];
@@ -53,127 +36,6 @@ function say(section, role, ...content) {
   const message = section.querySelector(`[role=${role}]`);
   message.replaceChildren(...content);
   return message;
-}
-
-// ---- Talking to the server ----
-
-/**
- * An error to be shown. `certain` says that surely nothing changed on the server; `transfer` is where the server
- * tells later what became of a transfer; `status` is that of its answer.
- */
-const failed = (message, { certain = false, field = null, transfer = null, status = null } = {}) =>
-  Object.assign(new Error(message), { certain, field, transfer, status });
-
-async function request(path, options = {}) {
-  let response;
-  try {
-    const limits = { cache: "no-cache", redirect: "error", signal: AbortSignal.timeout(TIMEOUT_MS) };
-    response = await fetch(path, { ...limits, ...options });
-    if (response.ok) return await response.text();
-  } catch {
-    // The request may have arrived even though no answer came back.
-    throw failed("Cannot reach the server.");
-  }
-  // Something between the server and this page may answer with a body which is not a problem document.
-  const problem = (await response.json().catch(() => null)) ?? {};
-  const detail = problem.detail ?? problem.title ?? `The server answered with status ${response.status}.`;
-  if (response.status < 500) throw failed(detail, { certain: true, field: problem.field, status: response.status });
-  if (problem.outcome === "quarantined") throw failed(detail, { certain: true });
-  if (problem.outcome !== "not_applied") throw failed(detail, { transfer: problem.transfer });
-  const seconds = Number(response.headers.get("Retry-After"));
-  const when = seconds > 0 ? `in ${number.format(seconds)} s` : "in a moment";
-  throw failed(`${detail} Nothing was changed; try again ${when}.`, { certain: true });
-}
-
-/** The keys of transfers that were sent without a good answer, by what was sent, and since when that is so. */
-const unanswered = new Map(keptKeys());
-
-/** The keys that this tab has kept over a reload. */
-function keptKeys() {
-  try {
-    // The clock may have been set back before the browser was started again.
-    const notLater = ([sent, { key, since }]) => [sent, { key, since: Math.min(since, Date.now()) }];
-    return (JSON.parse(sessionStorage.getItem("unanswered")) ?? []).map(notLater);
-  } catch {
-    return [];
-  }
-}
-
-/** Keeps the keys over a reload; false where the browser does not let us. */
-function keepKeys() {
-  try {
-    sessionStorage.setItem("unanswered", JSON.stringify([...unanswered]));
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * Records a transfer, and answers what else is to be said of that. Where the server does not know yet what becomes of
- * it, this ends when that is known.
- *
- * A browser sends a request again by itself, a POST too, when a connection that it has used before ends without an
- * answer; and people press a button again. By its key the server knows that it is the same transfer. Some minutes
- * after the last of them it is more likely another one.
- */
-async function record(transfer) {
-  const sent = JSON.stringify([named(transfer.sender), named(transfer.receiver), transfer.amount]);
-  for (const [other, { since }] of unanswered) if (Math.abs(Date.now() - since) > SAME_MS) unanswered.delete(other);
-  const isRepeated = unanswered.has(sent);
-  const key = unanswered.get(sent)?.key ?? randomKey();
-  const remember = () => unanswered.set(sent, { key, since: Date.now() });
-  remember();
-  keepKeys();
-  try {
-    await send(transfer, key);
-    unanswered.delete(sent);
-  } catch (failure) {
-    // What was sent before may be made yet, whatever becomes of this one.
-    failure.isRepeated = isRepeated;
-    if (failure.certain && !isRepeated) unanswered.delete(sent);
-    else remember();
-    throw failure;
-  } finally {
-    keepKeys();
-  }
-  return isRepeated ? " It counts once, together with what was sent before." : "";
-}
-
-// As the server understands it: a name is the same with a space behind it, which is easily typed.
-const named = (name) => name.normalize("NFC").replace(/^\p{White_Space}+|\p{White_Space}+$/gu, "");
-
-async function send(transfer, key) {
-  try {
-    const answer = await request("/api/transfer", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "Idempotency-Key": key },
-      body: JSON.stringify(transfer),
-    });
-    if (answer !== "") throw failed("Something else than the server has answered.");
-  } catch (failure) {
-    const outcome = failure.transfer ? await outcomeOf(failure.transfer) : null;
-    if (outcome === "undone") throw failed("It was not recorded; please try again.", { certain: true });
-    if (outcome !== "done") throw failure;
-  }
-}
-
-// crypto.randomUUID is there by HTTPS only.
-function randomKey() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-/** Whether a transfer is "done" or "undone" in the end; null if nobody can tell for long. */
-async function outcomeOf(path) {
-  const until = Date.now() + OUTCOME_MS;
-  while (Date.now() < until) {
-    await new Promise((resolve) => setTimeout(resolve, OUTCOME_POLL_MS));
-    // Nothing of it may have reached the ledger yet (404), or the server may be away.
-    const { status } = await request(path).then(JSON.parse).catch(() => ({}));
-    if (status === "done" || status === "undone") return status;
-  }
-  return null;
 }
 
 // ---- Showing the ledger ----
@@ -260,6 +122,15 @@ function paymentItem(payment) {
 
 // ---- Changing the ledger ----
 
+// Where the browser keeps nothing, even to name sessionStorage throws.
+const keys = new Keys({ storage: () => sessionStorage, now: Date.now, newKey });
+
+// crypto.randomUUID is there by HTTPS only.
+function newKey() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 let writing = false;
 
 function setWriting(value) {
@@ -301,8 +172,14 @@ async function change(section, action, ...success) {
 
 /** When a transfer of unknown outcome may be recorded again. */
 function safety() {
-  const where = keepKeys() ? "in this tab" : "if this page is not loaded anew,";
+  const where = keys.keep() ? "in this tab" : "if this page is not loaded anew,";
   return `To record it again within five minutes ${where} is safe: it counts once. Later it is another payment.`;
+}
+
+/** Records a transfer, and answers what else is to be said of that. */
+async function record(transfer) {
+  const isRepeated = await keys.once(transfer, (key) => send(transfer, key));
+  return isRepeated ? " It counts once, together with what was sent before." : "";
 }
 
 async function submitForm(event) {

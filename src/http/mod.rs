@@ -86,13 +86,16 @@ fn routes(app: Arc<App>, transfer: MethodRouter<Arc<App>>) -> Routes {
             "/api/v1/transfers/{id}",
             get(status::status).layer(answer_in_time),
         )
-        .route("/", compressed(get(page::index)))
-        .route("/static/app.js", compressed(get(page::script)))
-        .route("/static/style.css", compressed(get(page::style)))
-        .route("/static/icon.svg", compressed(get(page::icon)))
+        .route("/", compressed(get(page::INDEX)))
+        .route("/static/app.js", compressed(get(page::APP)))
+        .route("/static/keys.mjs", compressed(get(page::KEYS)))
+        .route("/static/names.mjs", compressed(get(page::NAMES)))
+        .route("/static/server.mjs", compressed(get(page::SERVER)))
+        .route("/static/style.css", compressed(get(page::STYLE)))
+        .route("/static/icon.svg", compressed(get(page::ICON)))
         .route(
             "/static/manifest.webmanifest",
-            compressed(get(page::manifest)),
+            compressed(get(page::MANIFEST)),
         )
         .healthz()
         .map(|router| router.with_state(app))
