@@ -31,6 +31,7 @@ macro_rules! on_both {
 
 on_both! {
     the_page_is_html,
+    what_the_page_loads_is_served,
     health_is_ok,
     a_transfer_is_answered_with_an_empty_body,
     accounts_are_sorted_by_byte_order_and_people_at_zero_are_among_them,
@@ -84,6 +85,28 @@ async fn the_page_is_html(mut service: Service) {
         answer.body().starts_with(b"<!doctype html>")
             || answer.body().starts_with(b"<!DOCTYPE html>")
     );
+}
+
+async fn what_the_page_loads_is_served(mut service: Service) {
+    let page = service.get("/").await;
+    let page = String::from_utf8_lossy(page.body());
+    let paths: Vec<_> = quoted(&page, "/static/").collect();
+    assert!(!paths.is_empty(), "{page}");
+    for path in &paths {
+        let answer = service.get(&format!("/static/{path}")).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        if !path.ends_with("js") {
+            continue;
+        }
+        // Browsers run a module of no other type.
+        let content_type = told(&answer, "content-type");
+        assert!(content_type.starts_with("text/javascript"), "{path}");
+        // The page names what a module imports too, so that it is loaded at once.
+        let module = String::from_utf8_lossy(answer.body());
+        for import in quoted(&module, "./") {
+            assert!(paths.contains(&import), "{path} imports {import}");
+        }
+    }
 }
 
 async fn health_is_ok(mut service: Service) {
@@ -861,6 +884,12 @@ async fn what_is_done_is_answered_so_whatever_encodings_are_accepted(mut service
 #[track_caller]
 fn told<'a>(answer: &'a Answer, name: &str) -> &'a str {
     header(answer, name).unwrap_or_else(|| panic!("there is no {name}: {answer:?}"))
+}
+
+/// What follows `start` in each pair of quotation marks that begins with it.
+fn quoted<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split('"')
+        .filter_map(move |part| part.strip_prefix(start))
 }
 
 fn with_amount(sender: &str, receiver: &str, amount: &str) -> String {
