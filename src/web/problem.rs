@@ -88,6 +88,10 @@ pub(super) fn explain(response: Response<Body>) -> Response<Body> {
     if !is_error || response.headers().get(CONTENT_TYPE) == Some(&PROBLEM_JSON) {
         return response;
     }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        // Whoever was slow may be waiting still, and tells nothing yet.
+        tracing::warn!("a request was not answered in time");
+    }
     let (mut parts, _) = response.into_parts();
     let detail = match status {
         StatusCode::NOT_FOUND => "There is nothing at this path.",

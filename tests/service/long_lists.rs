@@ -126,7 +126,7 @@ async fn one_that_is_cut_off_is_no_shorter_one() {
         }
         // Nor to those who do not look whether it is whole.
         let list = format!("http://{through}/api/list");
-        let whole = async || reqwest::get(list).await?.bytes().await;
+        let whole = async || reqwest::get(list).await?.error_for_status()?.bytes().await;
         let whole = whole().await;
         assert!(whole.is_err(), "{} bytes", whole.unwrap().len());
     }
