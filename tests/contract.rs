@@ -46,12 +46,15 @@ on_both! {
     a_transfer_is_json_whatever_its_content_type_says,
     unknown_fields_are_ignored,
     what_is_no_json_object_is_refused,
+    a_body_that_is_no_text_is_refused_wherever_that_shows,
+    an_empty_body_is_called_so,
     deep_json_is_read_without_harm,
     a_field_that_is_missing_is_named,
     a_field_of_another_type_is_named,
     a_field_that_comes_twice_is_refused,
     an_amount_is_an_integer_of_at_least_one,
     integers_past_the_bounds_are_refused,
+    what_an_amount_may_be_is_told,
     a_name_is_not_empty,
     a_name_has_at_most_64_characters,
     a_name_does_not_begin_with_an_exclamation_mark,
@@ -398,6 +401,31 @@ async fn what_is_no_json_object_is_refused(mut service: Service) {
     assert_problem(&service.transfer(&no_text[..]).await, 400);
 }
 
+async fn a_body_that_is_no_text_is_refused_wherever_that_shows(mut service: Service) {
+    let [sender, receiver] = ["a", "b"].map(|name| service.person(name));
+    let good = with_amount(&sender, &receiver, "1");
+    let (head, rest) = good.split_at(1);
+    for ignored in [
+        &b"\"x\":\"\xff\","[..],
+        b"\"\xff\":1,",
+        b"\"x\":[\"\xff\"],",
+    ] {
+        let body = [head.as_bytes(), b"\n", ignored, rest.as_bytes()].concat();
+        let column = ignored.iter().position(|byte| *byte == 0xff).unwrap_or(0) + 1;
+        let problem = assert_problem(&service.transfer(body).await, 400);
+        let detail = format!("The body is not JSON: see line 2, column {column}.");
+        assert_eq!(problem["detail"], detail);
+    }
+    assert_eq!(service.balance(&sender).await, None);
+}
+
+async fn an_empty_body_is_called_so(mut service: Service) {
+    for body in ["", " ", "\r\n"] {
+        let problem = assert_problem(&service.transfer(body).await, 400);
+        assert_eq!(problem["detail"], "The body is empty.");
+    }
+}
+
 async fn deep_json_is_read_without_harm(mut service: Service) {
     let [sender, receiver] = ["a", "b"].map(|name| service.person(name));
     for (open, close) in [("[", "]"), ("{\"x\":", "}")] {
@@ -499,11 +527,32 @@ async fn integers_past_the_bounds_are_refused(mut service: Service) {
         let answer = service.transfer(with_amount("a", "b", amount)).await;
         assert_problem(&answer, 400);
     }
-    for amount in &amounts[..4] {
+    for amount in &amounts[..6] {
         assert_field(
             &service.transfer(with_amount("a", "b", amount)).await,
             "amount",
         );
+    }
+}
+
+async fn what_an_amount_may_be_is_told(mut service: Service) {
+    let most = MOST.to_string();
+    let amounts = [
+        "-0",
+        "1.0",
+        "1e3",
+        "\"1\"",
+        "null",
+        "18446744073709551616",
+        "-9223372036854775809",
+        &format!("1{}", "0".repeat(100)),
+    ];
+    for amount in amounts {
+        let answer = service.transfer(with_amount("a", "b", amount)).await;
+        let problem = assert_problem(&answer, 400);
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        let told = format!("an integer from 1 to {most}.");
+        assert!(detail.ends_with(&told), "{amount}: {detail}");
     }
 }
 

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use crate::ledger::{Amount, InvalidAmount, InvalidName, Name, SamePerson, Transfer};
+use crate::json::{self, Misread};
+use crate::ledger::{Amount, InvalidAmount, InvalidName, MAX_BALANCE, Name, SamePerson, Transfer};
 use crate::web::Object;
 
 /// Reads the transfer that `body` describes.
@@ -18,15 +19,9 @@ pub(super) fn parse(body: &[u8]) -> Result<Transfer, InvalidTransfer> {
         sender,
         receiver,
         amount,
-    }) = json(body).map_err(|error| {
-        if error.is_data() {
-            InvalidTransfer::NoTransfer
-        } else {
-            InvalidTransfer::NoJson {
-                line: error.line(),
-                column: error.column(),
-            }
-        }
+    }) = json::read(body).map_err(|misread| match misread {
+        Misread::Other(_) => InvalidTransfer::NoTransfer,
+        no_json => InvalidTransfer::NoJson(no_json),
     })?;
     let sender = name("sender", sender)?;
     let receiver = name("receiver", receiver)?;
@@ -37,15 +32,6 @@ pub(super) fn parse(body: &[u8]) -> Result<Transfer, InvalidTransfer> {
         Field::Text(_) | Field::Other => return Err(InvalidTransfer::NoInteger),
     };
     Ok(Transfer::new(sender, receiver, amount)?)
-}
-
-/// Reads JSON. It is checked to be text once, instead of string by string.
-fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> serde_json::Result<T> {
-    match std::str::from_utf8(body) {
-        Ok(text) => serde_json::from_str(text),
-        // Says where it is none.
-        Err(_) => serde_json::from_slice(body),
-    }
 }
 
 fn name(field: &'static str, value: Field<'_>) -> Result<Name, InvalidTransfer> {
@@ -59,8 +45,8 @@ fn name(field: &'static str, value: Field<'_>) -> Result<Name, InvalidTransfer> 
 /// A body that is no transfer. The messages are for the client.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidTransfer {
-    #[error("The body is not JSON: see line {line}, column {column}.")]
-    NoJson { line: usize, column: usize },
+    #[error("{0}")]
+    NoJson(Misread),
     #[error(
         "The body must be a JSON object with \"sender\", \"receiver\" and \"amount\", each once."
     )]
@@ -69,7 +55,7 @@ pub(super) enum InvalidTransfer {
     Missing(&'static str),
     #[error("The field \"{0}\" must be a string.")]
     NoText(&'static str),
-    #[error("The field \"amount\" must be an integer.")]
+    #[error("The field \"amount\" must be an integer from 1 to {MAX_BALANCE}.")]
     NoInteger,
     #[error("The field \"{0}\" {1}.")]
     Name(&'static str, InvalidName),
@@ -83,7 +69,7 @@ impl InvalidTransfer {
     /// The field that is wrong.
     pub(super) fn field(&self) -> Option<&'static str> {
         match self {
-            Self::NoJson { .. } | Self::NoTransfer => None,
+            Self::NoJson(_) | Self::NoTransfer => None,
             Self::Missing(field) | Self::NoText(field) | Self::Name(field, _) => Some(field),
             Self::NoInteger | Self::Amount(_) => Some("amount"),
             Self::SamePerson(_) => Some("receiver"),

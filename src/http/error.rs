@@ -20,7 +20,7 @@ use crate::web::Problem;
 pub(super) enum Error {
     Invalid(InvalidTransfer),
     BodyTooLarge,
-    BodyCutOff,
+    BodyUnread,
     Transfer(TransferError),
     NoSuchTransfer,
     Read(Arc<KvError>),
@@ -64,9 +64,9 @@ fn problem(error: Error) -> Problem {
             }
         }
         Error::BodyTooLarge => Problem::too_large(MAX_BODY),
-        Error::BodyCutOff => Problem::new(
+        Error::BodyUnread => Problem::new(
             StatusCode::BAD_REQUEST,
-            "The body ended before it was complete.",
+            "The body could not be read to its end: it was cut off, or its chunks are malformed.",
         ),
         Error::Transfer(error) => transfer(error),
         Error::NoSuchTransfer => Problem::new(

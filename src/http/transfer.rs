@@ -70,7 +70,7 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Error> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| {
             tracing::debug!(error = error.source(), "a body could not be read");
-            Error::BodyCutOff
+            Error::BodyUnread
         })?;
         // What else there is are trailers.
         if let Ok(part) = frame.into_data() {

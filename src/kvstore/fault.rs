@@ -11,6 +11,7 @@ use resilient::inject::{Fault, Faults};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use crate::json;
 use crate::kv::wire::path as paths;
 use crate::web::{Object, OwnSite, Problem};
 
@@ -67,7 +68,7 @@ pub(super) async fn set(
     State(faults): State<HttpFaults>,
     body: Bytes,
 ) -> Result<StatusCode, Error> {
-    let Object(wish) = serde_json::from_slice::<Object<WireFault>>(&body).map_err(|_| {
+    let Object(wish) = json::read::<Object<WireFault>>(&body).map_err(|_| {
         Error::Invalid(
             "A fault must be {\"path\": text, \"failNext\": integer, \"abortPercent\": integer, \"status\": integer, \
              \"delay\": text}, all but path optional."

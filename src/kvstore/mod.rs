@@ -1,5 +1,6 @@
 //! The routes of the server `kvstore`: HTTP over a [`KvService`], nothing else.
 
+mod body;
 mod error;
 mod fault;
 mod list;
@@ -16,7 +17,6 @@ use axum::routing::{any, get, post};
 use resilient::inject::InjectLayer;
 use tower::Service;
 use tower::layer::util::Identity;
-use tower_http::limit::RequestBodyLimitLayer;
 
 pub use fault::HttpFaults;
 
@@ -25,9 +25,6 @@ use crate::kv::{Kv, KvService};
 use crate::web::{self, Edge, Routes, compressed};
 use error::Error;
 use stamped::Stamped;
-
-/// The longest request body, in bytes.
-const MAX_BODY: usize = 1 << 20;
 
 /// The whole server over `store`; with `faults`, requests can be made to fail by `/api/fault`.
 pub fn app(
@@ -44,11 +41,7 @@ pub fn app(
         .route(path::PUT, post(write::put))
         .route(path::TRANSACTION, post(write::transaction))
         .route(path::RESET, any(write::reset))
-        // Longer bodies are not even read.
-        .map(|router| {
-            let limited = router.layer(RequestBodyLimitLayer::new(MAX_BODY));
-            limited.with_state(Kv::new(store))
-        });
+        .map(|router| router.with_state(Kv::new(store)));
     let routes = match faults {
         None => routes,
         Some(faults) => routes

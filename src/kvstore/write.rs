@@ -1,26 +1,26 @@
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
 
-use super::MAX_BODY;
+use super::body::Body;
 use super::error::Error;
 use super::stamped::Stamped;
+use crate::json::{self, Misread};
 use crate::kv::Kv;
 use crate::kv::wire::{MAX_PUTS, ResetQuery, WirePut};
 use crate::web::{Object, OwnSite, Resets};
 
-type Body = Result<Bytes, BytesRejection>;
+/// What a put must be.
+const PUT: &str = r#"{"key": text, "value": text, "version": integer from 0}"#;
 
 /// `POST /api/put`: 200 with an empty body when the put is durable.
 pub(super) async fn put(
     _: OwnSite,
     State(kv): State<Kv>,
-    body: Body,
+    Body(body): Body,
 ) -> Result<impl IntoResponse, Error> {
-    let Object(put) = parse::<Object<WirePut>>(body)?;
+    let Object(put) = json::read::<Object<WirePut>>(&body)
+        .map_err(|misread| invalid(misread, &format!("A put must be {PUT}")))?;
     let epoch = put.epoch;
     Ok(Stamped::new(
         kv.put(put.into_put(), epoch).await?,
@@ -32,9 +32,14 @@ pub(super) async fn put(
 pub(super) async fn transaction(
     _: OwnSite,
     State(kv): State<Kv>,
-    body: Body,
+    Body(body): Body,
 ) -> Result<impl IntoResponse, Error> {
-    let puts = parse::<Vec<Object<WirePut>>>(body)?;
+    let puts = json::read::<Vec<Object<WirePut>>>(&body).map_err(|misread| {
+        invalid(
+            misread,
+            &format!("A transaction must be a list of puts, [{PUT}, …]"),
+        )
+    })?;
     if puts.len() > MAX_PUTS {
         return Err(Error::Invalid(
             format!("A transaction must have at most {MAX_PUTS} puts.").into(),
@@ -71,25 +76,10 @@ pub(super) async fn reset(
     Ok(Stamped::new(stamp, StatusCode::OK).into_response())
 }
 
-fn parse<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
-    let body = body.map_err(|rejection| match rejection.into_response().status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge(MAX_BODY),
-        _ => Error::Invalid("The body ended before it was complete.".into()),
-    })?;
-    let parsed = match str::from_utf8(&body) {
-        // Checked once, instead of string by string.
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(&body),
-    };
-    parsed.map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Error::Invalid(match error.is_data() {
-            false => format!("The body is not JSON: see line {line}, column {column}.").into(),
-            true => format!(
-                "A put must be {{\"key\": text, \"value\": text, \"version\": integer from 0}}: see line {line}, \
-                 column {column}."
-            )
-            .into(),
-        })
+/// The answer to a body that is none of this `form`.
+fn invalid(misread: Misread, form: &str) -> Error {
+    Error::Invalid(match misread {
+        Misread::Other(place) => format!("{form}: see {place}.").into(),
+        no_json => no_json.to_string().into(),
     })
 }

@@ -285,6 +285,25 @@ async fn a_body_of_1_gib_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test]
+async fn chunks_that_are_none_are_not_called_a_body_that_has_ended() {
+    let (splitdim, store) = (Splitdim::in_memory(&[]), Kvstore::in_memory(&[]));
+    let places = [
+        (splitdim.address, "/api/transfer"),
+        (store.address, "/api/put"),
+    ];
+    for (address, path) in places {
+        let mut client = Connection::open(address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+        client.write(head.as_bytes()).await.unwrap();
+        client.write(b"2\r\n{}\r\nno size\r\n").await.unwrap();
+        let answer = client.answer(&Method::POST).await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let told = String::from_utf8_lossy(answer.body());
+        assert!(told.contains("or its chunks are malformed."), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_of_1_gib_in_chunks_is_refused_while_it_is_sent() {
     let splitdim = Splitdim::in_memory(&[]);
     let mut client = splitdim.connect().await;

@@ -48,6 +48,8 @@ on_both! { false, in_process, over_tcp:
     keys_and_values_may_be_any_text,
     a_put_of_another_version_is_refused_and_changes_nothing,
     a_put_that_is_none_is_refused,
+    a_body_that_is_no_text_is_refused_wherever_that_shows,
+    an_empty_body_is_called_so,
     what_a_put_leaves_out_is_empty_or_zero,
     the_content_type_is_ignored,
     a_list_is_sorted_by_key,
@@ -57,6 +59,7 @@ on_both! { false, in_process, over_tcp:
     a_transaction_makes_all_its_puts,
     a_transaction_with_one_conflict_makes_none,
     a_transaction_that_is_none_is_refused,
+    a_write_that_is_none_is_told_what_it_must_be,
     a_transaction_has_at_most_1024_puts,
     a_body_has_at_most_one_mebibyte,
     a_reset_forgets_all_keys,
@@ -85,6 +88,7 @@ on_both! { true, faults_in_process, faults_over_tcp:
     every_path_of_the_store_can_fail,
     faults_and_counters_can_be_cleared,
     a_wish_that_cannot_be_is_refused,
+    a_wish_that_is_no_text_is_refused,
     other_methods_on_faults_are_refused,
 }
 
@@ -189,6 +193,25 @@ async fn a_put_that_is_none_is_refused(mut store: Store) {
         .await;
     assert_problem(&answer, 400);
     assert_json(&store.get("/api/list").await, "[]");
+}
+
+async fn a_body_that_is_no_text_is_refused_wherever_that_shows(mut store: Store) {
+    let put = &b"{\"key\":\"k\",\n\"x\":\"\xff\"}"[..];
+    let puts = [b"[", put, b"]"].concat();
+    for write in [post("/api/put", put), post("/api/transaction", puts)] {
+        assert_detail(
+            &store.call(write).await,
+            "The body is not JSON: see line 2, column 6.",
+        );
+    }
+    assert_json(&store.get("/api/list").await, "[]");
+}
+
+async fn an_empty_body_is_called_so(mut store: Store) {
+    for body in ["", " \n"] {
+        assert_detail(&store.put(body).await, "The body is empty.");
+        assert_detail(&store.transaction(body).await, "The body is empty.");
+    }
 }
 
 async fn what_a_put_leaves_out_is_empty_or_zero(mut store: Store) {
@@ -329,6 +352,22 @@ async fn a_transaction_that_is_none_is_refused(mut store: Store) {
     assert_json(&store.get("/api/list").await, "[]");
 }
 
+async fn a_write_that_is_none_is_told_what_it_must_be(mut store: Store) {
+    let put = r#"{"key": text, "value": text, "version": integer from 0}"#;
+    assert_detail(
+        &store.put("[]").await,
+        &format!("A put must be {put}: see line 1, column 0."),
+    );
+    for (body, column) in [("{}", 0), ("null", 4), ("[7]", 2), (r#"[{"key":7}]"#, 9)] {
+        assert_detail(
+            &store.transaction(body).await,
+            &format!(
+                "A transaction must be a list of puts, [{put}, …]: see line 1, column {column}."
+            ),
+        );
+    }
+}
+
 async fn a_transaction_has_at_most_1024_puts(mut store: Store) {
     let puts = |count| {
         let put = |number| json!({ "key": format!("{number:04}"), "value": "", "version": 0 });
@@ -348,7 +387,9 @@ async fn a_body_has_at_most_one_mebibyte(mut store: Store) {
     };
     for path in ["/api/put", "/api/transaction"] {
         let answer = store.call(post(path, put(MAX_BODY + 1))).await;
-        assert_problem(&answer, 413);
+        let problem = assert_problem(&answer, 413);
+        let limit = format!("The body must have at most {MAX_BODY} bytes.");
+        assert_eq!(problem["detail"], limit);
     }
     assert_json(&store.get("/api/list").await, "[]");
     assert_empty(&store.put(&put(MAX_BODY)).await);
@@ -776,6 +817,11 @@ async fn a_wish_that_cannot_be_is_refused(mut store: Store) {
     );
 }
 
+async fn a_wish_that_is_no_text_is_refused(mut store: Store) {
+    let wish = &b"{\"path\":\"/api/put\",\"x\":\"\xff\"}"[..];
+    assert_problem(&store.call(post("/api/fault", wish)).await, 400);
+}
+
 async fn other_methods_on_faults_are_refused(mut store: Store) {
     let answer = store.call(request(Method::PUT, "/api/fault", "")).await;
     assert_problem(&answer, 405);
@@ -912,6 +958,12 @@ fn assert_problem(answer: &Answer, status: u16) -> Value {
     let title = answer.status().canonical_reason();
     assert_eq!(problem["title"], title.unwrap_or("Error"));
     problem
+}
+
+/// Asserts that `answer` is a 400 that says this.
+#[track_caller]
+fn assert_detail(answer: &Answer, detail: &str) {
+    assert_eq!(assert_problem(answer, 400)["detail"], detail);
 }
 
 #[track_caller]
