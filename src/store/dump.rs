@@ -30,6 +30,12 @@ struct Head {
     stamp: Stamp,
 }
 
+/// What tells a dump from other files, whatever its version.
+#[derive(Debug, Deserialize)]
+struct Form {
+    format: String,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Tail {
     entries: u64,
@@ -107,14 +113,16 @@ impl Dump {
         let Some((head, _)) = lines.next() else {
             return Err(DumpError::NoDump);
         };
-        let Head {
-            format,
-            version,
-            stamp,
-        } = serde_json::from_str(&head?).map_err(|_| DumpError::NoDump)?;
+        let head = head?;
+        match serde_json::from_str(&head) {
+            Ok(Form { format }) if format == FORMAT => {}
+            _ => return Err(DumpError::NoDump),
+        }
+        let Head { version, stamp, .. } =
+            serde_json::from_str(&head).map_err(|_| DumpError::Head)?;
         // A stamp past what JSON numbers hold exactly was not counted by a store.
-        if format != FORMAT || stamp.epoch.max(stamp.revision) > MAX_STAMP {
-            return Err(DumpError::NoDump);
+        if stamp.epoch.max(stamp.revision) > MAX_STAMP {
+            return Err(DumpError::Head);
         }
         if version != VERSION {
             return Err(DumpError::Version {
@@ -151,6 +159,11 @@ pub enum DumpError {
     /// It is something else.
     #[error("it is no export of a store: the first line must say \"format\":\"{FORMAT}\"")]
     NoDump,
+    /// Its first line does not say of which version it is, and of what time.
+    #[error(
+        "the first line is damaged: it must say \"version\":{VERSION}, and \"epoch\" and \"revision\" from 0 to {MAX_STAMP}"
+    )]
+    Head,
     /// It was written by a newer version of this program.
     #[error("it has version {found}, and this program knows version {known}")]
     Version {
@@ -218,7 +231,7 @@ mod tests {
                 "{{\"format\":\"splitdim-store\",\"version\":1,{stamp}}}\n{{\"entries\":0}}\n"
             );
             assert!(
-                matches!(Dump::read(text.as_bytes()), Err(DumpError::NoDump)),
+                matches!(Dump::read(text.as_bytes()), Err(DumpError::Head)),
                 "{stamp}"
             );
         }

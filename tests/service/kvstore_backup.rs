@@ -108,6 +108,11 @@ async fn a_damaged_export_is_refused_and_nothing_is_changed() {
     };
     let half = good.len() / 2;
     let half = (half..).find(|at| good.is_char_boundary(*at)).unwrap();
+    let with_head = |member: &str, value: &str| {
+        let mut head: serde_json::Value = serde_json::from_str(head).unwrap();
+        head[member] = serde_json::from_str(value).unwrap();
+        format!("{head}\n{tail}\n")
+    };
     let newer = good.replacen("\"version\":1", "\"version\":2", 1);
     for (file, reason) in [
         (String::new(), "no export"),
@@ -118,6 +123,10 @@ async fn a_damaged_export_is_refused_and_nothing_is_changed() {
         ),
         (without(0), "no export"),
         (newer, "version 2"),
+        (with_head("version", "-1"), "\"version\""),
+        (with_head("version", "1.5"), "\"version\""),
+        (with_head("epoch", "\"0\""), "\"epoch\""),
+        (with_head("epoch", "9007199254740993"), "\"epoch\""),
         (without(1), "cut off"),
         (without(lines.len() - 1), "cut off"),
         (format!("{head}\n"), "cut off"),
