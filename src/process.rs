@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Display;
 use std::future::Future;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -88,7 +88,11 @@ pub fn within_open_files(limits: Limits, threads: usize, to_store: usize) -> Lim
 pub async fn listen(address: &str) -> Result<TcpListener, Failure> {
     let listener = TcpListener::bind(address).await;
     Ok(listener.map_err(|error| {
-        format!("cannot listen on {address}: {error}; stop what listens there, or choose another address")
+        let advice = match error.kind() {
+            ErrorKind::AddrInUse => "stop what listens there, or choose another address",
+            _ => "choose an address of this machine, and a port that you may listen on",
+        };
+        format!("cannot listen on {address}: {error}; {advice}")
     })?)
 }
 

@@ -27,7 +27,7 @@ struct Arguments {
         env = "KVSTORE_MODE",
         global = true,
         value_name = "MODE",
-        default_value = "local"
+        default_value = LOCAL
     )]
     mode: String,
     /// The key-value store, in the modes that use one
@@ -36,7 +36,7 @@ struct Arguments {
         env = "KVSTORE_ADDR",
         global = true,
         value_name = "HOST:PORT",
-        default_value = "localhost:8081"
+        default_value = KVSTORE
     )]
     addr: String,
     /// Where to listen
@@ -140,6 +140,11 @@ enum Command {
 /// Holds the token of `--reset token`.
 const RESET_TOKEN: &str = "SPLITDIM_RESET_TOKEN";
 
+const LOCAL: &str = "local";
+
+/// Where a kvstore is, if nobody says where.
+const KVSTORE: &str = "localhost:8081";
+
 const KVSTORE_MODES: [(&str, Protocol); 3] = [
     ("kvstore", Protocol::Saga),
     ("resilientkvstore", Protocol::Saga),
@@ -222,17 +227,19 @@ impl Settings {
 
     fn new(arguments: Arguments, reset_token: Option<OsString>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
+        let mode = values::or_default(&arguments.mode, LOCAL);
         let in_memory = values::boolean(&arguments.in_memory);
-        let in_memory = in_memory.and_then(|wish| in_memory_in(&arguments.mode, wish));
+        let in_memory = in_memory.and_then(|wish| in_memory_in(mode, wish));
         let in_memory = mistakes.note("--in-memory", in_memory);
-        let mode = match &*arguments.mode {
-            "local" if in_memory == Some(true) => Some(Mode::InMemory),
-            "local" => Some(Mode::Local {
+        let mode = match mode {
+            LOCAL if in_memory == Some(true) => Some(Mode::InMemory),
+            LOCAL => Some(Mode::Local {
                 data: arguments.data,
             }),
             other => match KVSTORE_MODES.into_iter().find(|(name, _)| *name == other) {
                 Some((name, protocol)) => {
-                    let address = mistakes.note("--addr", values::address(&arguments.addr));
+                    let address = values::or_default(&arguments.addr, KVSTORE);
+                    let address = mistakes.note("--addr", values::server(address));
                     address.map(|address| Mode::Kvstore {
                         name,
                         address,
@@ -242,7 +249,7 @@ impl Settings {
                 None => mistakes.note(
                     "--mode",
                     Err(format!(
-                        "{other:?} is no mode; use local, {}",
+                        "{other:?} is no mode; use {LOCAL}, {}",
                         KVSTORE_MODES.map(|(name, _)| name).join(", ")
                     )),
                 ),

@@ -23,6 +23,11 @@ pub(super) fn is_set(text: &str) -> bool {
     boolean(text).unwrap_or(true)
 }
 
+/// What a setting is, which counts as not set where it is empty.
+pub(super) fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
 /// `host:port`, as both binding and connecting take it.
 pub(super) fn address(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {
@@ -30,6 +35,16 @@ pub(super) fn address(text: &str) -> Result<String, String> {
         _ => Err(format!(
             "{text:?} is no address; write HOST:PORT, as in 127.0.0.1:8080"
         )),
+    }
+}
+
+/// The address of a server.
+pub(super) fn server(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((_, port)) if port.parse() == Ok(0_u16) => Err(format!(
+            "{text:?} has port 0, on which nobody listens; write the port of the server"
+        )),
+        _ => address(text),
     }
 }
 

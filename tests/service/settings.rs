@@ -1,8 +1,10 @@
 //! Settings, and what is said where the program cannot start.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
-use std::process::ExitStatus;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, ExitStatus};
 
 use crate::common::http::{Connection, get};
 use crate::common::process::Process;
@@ -62,6 +64,23 @@ async fn a_flag_wins_over_the_environment_and_that_over_the_default() {
     let mut process = Process::start(PROGRAM, &arguments, &environment);
     let line = process.wait_for("address=127.0.0.1:");
     assert!(line.contains(data) && line.contains("threads=2"), "{line}");
+}
+
+#[tokio::test]
+async fn what_is_set_but_empty_is_not_set() {
+    let arguments = ["--listen", "127.0.0.1:0", "--in-memory"];
+    let empty = [
+        ("KVSTORE_MODE", ""),
+        ("KVSTORE_ADDR", ""),
+        ("SPLITDIM_OPS_LISTEN", ""),
+        ("SPLITDIM_RESET_TOKEN", ""),
+    ];
+    let mut process = Process::start(PROGRAM, &arguments, &empty);
+    process.wait_for("memory only");
+
+    let environment = [("KVSTORE_MODE", "resilientkvstore"), ("KVSTORE_ADDR", "")];
+    let mut process = Process::start(PROGRAM, &arguments[..2], &environment);
+    process.wait_for("kvstore at localhost:8081");
 }
 
 #[tokio::test]
@@ -150,6 +169,66 @@ async fn an_unknown_flag_is_refused() {
 }
 
 #[tokio::test]
+async fn nobody_listens_on_port_0() {
+    let arguments = ["--mode=kvstore", "--addr=foo:0"];
+    let (status, log) = refused(&arguments, &[]).await;
+    assert_eq!(status.code(), Some(64), "{log}");
+    assert!(log.contains("--addr: \"foo:0\" has port 0"), "{log}");
+}
+
+#[tokio::test]
+async fn a_flag_that_a_repair_does_not_heed_is_refused() {
+    let flags = ["--listen=127.0.0.1:0", "--in-memory", "--retries=3"];
+    for flag in flags {
+        let data = tempfile::tempdir().unwrap();
+        let data = data.path().to_str().unwrap();
+        let mut process = Process::start(PROGRAM, &["--data", data, flag, "repair"], &[]);
+        let status = process.ended().await;
+        let log = process.log();
+        assert_eq!(status.code(), Some(64), "{log}");
+        let name = flag.split('=').next().unwrap();
+        assert!(log.contains(name) && log.contains("repair"), "{log}");
+    }
+    // Those it heeds may come before it, and what the environment of a server says is of no matter.
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let environment = [("SPLITDIM_LISTEN", "127.0.0.1:0")];
+    let arguments = [
+        "--mode=local",
+        "--data",
+        data,
+        "--log-format=json",
+        "repair",
+    ];
+    let mut process = Process::start(PROGRAM, &arguments, &environment);
+    assert_eq!(process.ended().await.code(), Some(1));
+    assert!(process.log().contains("no ledger in"), "{}", process.log());
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_named() {
+    for program in [PROGRAM, env!("CARGO_BIN_EXE_kvstore")] {
+        let prefix = if program == PROGRAM {
+            "SPLITDIM"
+        } else {
+            "KVSTORE"
+        };
+        let variable = format!("{prefix}_GRACE_PERIOD");
+        let output = Command::new(program)
+            .arg("--in-memory")
+            .env(&variable, OsStr::from_bytes(b"\xff"))
+            // Paths may be any bytes.
+            .env(format!("{prefix}_DATA"), OsStr::from_bytes(b"\xff"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(64));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(&variable), "{said}");
+        assert!(!said.contains("_DATA"), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_filter_that_is_none_is_refused() {
     let (status, log) = refused(&["--in-memory"], &[("RUST_LOG", "a=b=c")]).await;
     assert_eq!(status.code(), Some(64), "{log}");
@@ -187,7 +266,18 @@ async fn a_port_in_use_is_told() {
     let address = other.local_addr().unwrap().to_string();
     let (status, log) = refused(&["--in-memory", "--listen", &address], &[]).await;
     assert_eq!(status.code(), Some(1), "{log}");
-    assert_sentence(&log, &[&address, "in use"]);
+    assert_sentence(&log, &[&address, "in use", "stop what listens there"]);
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_of_this_machine_is_told() {
+    // The second is kept for documents.
+    for address in ["nosuch.invalid:28099", "192.0.2.1:28099"] {
+        let (status, log) = refused(&["--in-memory", "--listen", address], &[]).await;
+        assert_eq!(status.code(), Some(1), "{log}");
+        assert_sentence(&log, &[address, "choose an address of this machine"]);
+        assert!(!log.contains("stop what listens"), "{log}");
+    }
 }
 
 #[tokio::test]
