@@ -131,7 +131,8 @@ enum Command {
         /// Set every balance to what the records of transfers say: only where none was imported
         #[arg(long, requires = "apply")]
         from_records: bool,
-        /// Change a balance, as in --book "John Smith=-250"; may be given more than once
+        /// Change a balance, as in --book "John Smith=-250"; may be given more than once. All balances must sum to
+        /// zero then
         #[arg(long, value_name = "NAME=AMOUNT", requires = "apply")]
         book: Vec<String>,
     },

@@ -30,6 +30,9 @@ pub struct Repair {
     pub corrections: Vec<Correction>,
 }
 
+/// Why transfers are refused while balances are changed, and after that until the ledger was found whole.
+const UNDER_REPAIR: &str = "its repair was begun, and has not ended well so far";
+
 impl Repair {
     fn changes_balances(&self) -> bool {
         self.from_records || !self.corrections.is_empty()
@@ -54,6 +57,16 @@ pub enum RepairError {
     Unbalanced {
         /// To what they sum.
         sum: i128,
+    },
+    /// The balances would not sum to zero after the corrections.
+    #[error(
+        "with these corrections the balances would sum to {sum} instead of zero, so none was booked: all corrections together must come to {needed}"
+    )]
+    Lopsided {
+        /// To what they would sum.
+        sum: i128,
+        /// What the corrections must sum to.
+        needed: i128,
     },
     /// What the records say of some people is no balance.
     #[error(
@@ -133,9 +146,7 @@ impl Ledger {
     /// [`RepairError`]; the quarantine stays then.
     pub async fn repair(&self, repair: &Repair) -> Result<Diagnosis, RepairError> {
         let mut diagnosis = self.diagnose().await?;
-        if repair.from_records {
-            check_records(&diagnosis)?;
-        }
+        check(repair, &diagnosis)?;
         let epoch = diagnosis.snapshot.epoch();
         if repair.changes_balances() {
             self.hold_quarantine(diagnosis.sum).await?;
@@ -158,8 +169,8 @@ impl Ledger {
                 return Err(RepairError::Open);
             }
         }
+        check(repair, &diagnosis)?;
         if repair.from_records {
-            check_records(&diagnosis)?;
             for (person, _, recorded) in &diagnosis.differences {
                 self.set(&diagnosis, person, *recorded).await?;
             }
@@ -190,7 +201,7 @@ impl Ledger {
     /// has found anything, `sum` is what the ledger may sum to.
     async fn hold_quarantine(&self, sum: i128) -> Result<(), RepairError> {
         let sum = sum.try_into().unwrap_or_default();
-        match self.fuse.hold("it is being repaired", sum).await {
+        match self.fuse.hold(UNDER_REPAIR, sum).await {
             Err(KvError::Conflict(_)) => return Err(RepairError::Contended),
             held => held?,
         }
@@ -295,6 +306,25 @@ fn booked(person: &Name, by: i64) -> Put {
     };
     let json = serde_json::to_string(&booked).expect("text and numbers are always JSON");
     Put::new(format!("{CORRECTIONS}{}", Uuid::now_v7()), json, 0)
+}
+
+/// Whether what `repair` says can be done.
+fn check(repair: &Repair, diagnosis: &Diagnosis) -> Result<(), RepairError> {
+    let before = match repair.from_records {
+        true => {
+            check_records(diagnosis)?;
+            diagnosis.recorded_sum
+        }
+        false => diagnosis.sum,
+    };
+    let booked = repair.corrections.iter().map(|one| i128::from(one.by));
+    match before + booked.sum::<i128>() {
+        sum if sum != 0 && !repair.corrections.is_empty() => Err(RepairError::Lopsided {
+            sum,
+            needed: -before,
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// Whether the records tell a balance of everybody who has one.

@@ -151,7 +151,7 @@ async fn a_quarantine_stays_when_it_cannot_be_held() {
     let quarantine = r#"{"reason":"something is wrong","sum":0}"#;
     put(&store.client(), "!quarantine", quarantine).await;
     let proxy = Proxy::start(store.address).await;
-    let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("being repaired");
+    let holds = |body: &[u8]| String::from_utf8_lossy(body).contains("repair");
     proxy.rule(
         move |seen| match seen.puts("!quarantine") && holds(seen.body) {
             true => Fate::Cut,
@@ -168,24 +168,62 @@ async fn a_quarantine_stays_when_it_cannot_be_held() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_never_summed_to_zero_is_whole_again_at_its_own_sum() {
+async fn a_ledger_that_never_summed_to_zero_comes_to_it_by_what_is_booked_or_is_left_alone() {
     let store = Kvstore::in_memory(&[]);
     put(&store.client(), "imported", "7").await;
     let splitdim = replica(&store);
     transfer(&splitdim, "a", "b", 200).await;
-    // Nothing was wrong.
     let output = repair(&store, &["--apply", "--book", "a=1", "--book", "b=-1"]);
-    assert!(
-        !said(&output).contains("in quarantine:"),
-        "{}",
-        said(&output)
-    );
-    lifted(&splitdim).await;
+    assert_unbooked(&output, 7, -7);
+    transfer(&splitdim, "a", "b", 200).await;
 
     spoil(&store.client(), "someone", "5").await;
     quarantined(&splitdim).await;
-    repair(&store, &["--apply", "--book", "someone=-5"]);
+    let output = repair(&store, &["--apply", "--book", "someone=-5"]);
+    assert_unbooked(&output, 7, -12);
+    assert_eq!(balance(&store.client(), "someone").await, "5");
+    let book = ["--apply", "--book", "someone=-5", "--book", "imported=-7"];
+    let output = repair(&store, &book);
+    assert!(output.status.success(), "{}", said(&output));
     lifted(&splitdim).await;
+}
+
+#[tokio::test]
+async fn corrections_that_would_leave_another_sum_than_zero_change_nothing() {
+    let store = Kvstore::in_memory(&[]);
+    let splitdim = replica(&store);
+    transfer(&splitdim, "a", "b", 200).await;
+    let (most, more) = (9_007_199_254_740_991, "a=9007199254740991");
+    let output = repair(&store, &["--apply", "--book", more]);
+    assert_unbooked(&output, most, 0);
+    let output = repair(&store, &["--apply", "--book", more, "--book", more]);
+    assert_unbooked(&output, 2 * most, 0);
+    // No transfer was refused for it.
+    transfer(&splitdim, "a", "b", 200).await;
+
+    // The records are right about `a`, who needs nothing else.
+    spoil(&store.client(), "a", "9").await;
+    quarantined(&splitdim).await;
+    let book = ["--apply", "--from-records", "--book", "a=-7"];
+    assert_unbooked(&repair(&store, &book), -7, 0);
+    assert_eq!(balance(&store.client(), "a").await, "9");
+    let output = repair(&store, &["--apply", "--from-records"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(balance(&store.client(), "a").await, "2");
+    lifted(&splitdim).await;
+}
+
+#[tokio::test]
+async fn clients_are_told_nothing_else_than_is_so_after_a_repair_that_failed() {
+    let store = Kvstore::in_memory(&[]);
+    let splitdim = replica(&store);
+    transfer(&splitdim, "a", "b", 200).await;
+    put(&store.client(), "c", "x").await;
+    let output = repair(&store, &["--apply", "--book", "c=1", "--book", "a=-1"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let output = repair(&store, &[]);
+    let told = "The ledger is in quarantine: its repair was begun, and has not ended well so far.";
+    assert!(said(&output).contains(told), "{}", said(&output));
 }
 
 #[tokio::test]
@@ -242,6 +280,18 @@ fn repair_at(address: SocketAddr, arguments: &[&str]) -> Output {
 fn splitdim(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_splitdim"));
     command.args(arguments).output().expect("it runs")
+}
+
+/// Asserts that no correction was booked, since the balances would sum to `sum` instead of zero, and that it is told
+/// what all of them must come to.
+#[track_caller]
+fn assert_unbooked(output: &Output, sum: i64, needed: i64) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let told = format!("the balances would sum to {sum} instead of zero");
+    assert!(said.contains(&told), "{said}");
+    let told = format!("all corrections together must come to {needed}");
+    assert!(said.contains(&told), "{said}");
 }
 
 fn said(output: &Output) -> String {
