@@ -1,5 +1,7 @@
 //! The binary `splitdim`: settings, store, listener, run.
 
+use std::future::Future;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use splitdim::serve::EventLoops;
 use splitdim::store::{Disk, Memory};
 use splitdim::web::{Edge, Readiness};
 use splitdim::{http, ops, repair, serve};
-use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt;
 
@@ -102,17 +103,14 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     }
     // Before anybody is served.
     ledger.follow_quarantine().await;
-    let tending = tokio::spawn(tend(ledger.clone()));
     let edge = Edge {
         readiness,
         requests,
     };
     let app = http::app(ledger.clone(), settings.resets, edge);
     let server = async move {
-        let served = serve::run(listener, app, &event_loops, running, limits, stop).await;
-        tending.abort();
-        // It ends as cancelled, and lets go of the store: the writer ends when everybody has.
-        let _ = tending.await;
+        let serving = serve::run(listener, app, &event_loops, running, limits, stop);
+        let served = while_tended(&ledger, serving).await;
         ledger.settle_down(LAST_ROUND).await;
         served
     };
@@ -121,17 +119,27 @@ async fn run(settings: Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Looks after `ledger` for ever. What this program has wrong must not leave it to itself.
-async fn tend(ledger: Ledger) {
+/// Looks after `ledger` while `serving` lasts. What this program has wrong must not leave it to itself.
+async fn while_tended<T>(ledger: &Ledger, serving: impl Future<Output = T>) -> T {
+    let (mut serving, mut pause) = (pin!(serving), Duration::ZERO);
     loop {
-        // Ends with this.
-        let mut tending = JoinSet::new();
         let ledger = ledger.clone();
-        tending.spawn(async move { ledger.tend().await });
-        if let Some(Err(error)) = tending.join_next().await {
-            tracing::error!(%error, "nobody looked after the ledger; that begins anew");
+        let mut tending = tokio::spawn(async move {
+            sleep(pause).await;
+            ledger.tend().await;
+        });
+        tokio::select! {
+            served = &mut serving => {
+                tending.abort();
+                // It ends as cancelled, and lets go of the store: the writer ends when everybody has.
+                let _ = tending.await;
+                return served;
+            }
+            Err(error) = &mut tending => {
+                tracing::error!(%error, "nobody looked after the ledger; that begins anew");
+                pause = TEND_AGAIN_AFTER;
+            }
         }
-        sleep(TEND_AGAIN_AFTER).await;
     }
 }
 

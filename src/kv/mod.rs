@@ -13,6 +13,7 @@ pub mod wire;
 
 use tower::util::BoxCloneSyncService;
 
+pub(crate) use crate::store::IMPORT_GAP;
 pub use crate::store::{Entry, Key, Put, Range, Stamp, Value, Versioned};
 pub use calls::{Kv, Listed};
 pub use client::KvClient;

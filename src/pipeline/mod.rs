@@ -8,6 +8,7 @@
 //!     transaction:    Batch ─► Logged ─► Conclude ─► Retry ─► Timeout ─► Transaction ──► KvService
 //!     saga:           LoadShed ─► Detach ─► ConcurrencyLimit ─► Logged ─►
 //!                     Saga (Compensate) ─► Retry ─► Turns ─► Timeout ─► Adjust ────────► KvService
+//! Ledger::reset    ─► Retry ─► (look, reset) ──────────────────────────────────────────► KvService
 //! Ledger::snapshot ─► Reader (one list, cached by the store's stamp) ──────────────────► KvService
 //! Ledger::tend     ─► Sweeper (finishes what was left open), Fuse (quarantine) ────────► both
 //! ```
@@ -31,6 +32,7 @@ mod reader;
 mod record;
 mod remembered;
 mod repair;
+mod reset;
 mod rules;
 mod saga;
 mod snapshot;
@@ -50,7 +52,7 @@ use resilient::quarantine::{Handle, Quarantine, QuarantineLayer};
 use resilient::retry::{Backoff, Conflicts, Policy, TokenBucket};
 use resilient::timeout::{Timeout, TimeoutLayer};
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::load_shed::LoadShedLayer;
 use tower::retry::RetryLayer;
@@ -67,7 +69,7 @@ pub use repair::{Correction, Repair, RepairError};
 pub use rules::Rules;
 pub use snapshot::Snapshot;
 
-use crate::kv::{Conflict, Kv, KvError, KvService, wire};
+use crate::kv::{Kv, KvError, KvService, wire};
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use adjust::Adjust;
@@ -80,6 +82,7 @@ use places::Places;
 use posting::Posting;
 use reader::Reader;
 use remembered::Remembered;
+use reset::{Reset, Resetting, resetting};
 use saga::{Saga, Steps};
 use step::{ByCause, Step};
 use sweeper::Sweeper;
@@ -117,6 +120,7 @@ pub struct Ledger {
     fuse: Arc<Fuse>,
     metrics: Arc<LedgerMetrics>,
     claims: Claims,
+    resetting: Resetting,
     /// How many transfers with a name may be under way.
     named: Arc<Semaphore>,
     running: Tracker,
@@ -273,6 +277,7 @@ impl Ledger {
             remembered,
             underway,
             claims: Claims::new(&kv, &fuse, &options, &budget),
+            resetting: resetting(&kv, &options, &budget),
             named: Arc::new(Semaphore::new(options.max_in_flight)),
             running,
             fuse,
@@ -338,20 +343,15 @@ impl Ledger {
         self.reader.snapshot().await
     }
 
-    /// Forgets everything, once: what comes late, or is sent again by a proxy, must not wipe out what was made since.
+    /// Forgets everything, once: see [`Reset`].
     ///
     /// # Errors
     ///
     /// The error of the store.
     pub async fn reset(&self) -> Result<(), KvError> {
-        // Whatever is read tells the epoch.
-        let read = self.kv.get(fuse::KEY.into()).await;
-        let (_, stamp) = read.map_err(|error| KvError::Unavailable(error.into()))?;
-        match self.kv.reset(stamp.map(|stamp| stamp.epoch)).await {
-            // Somebody else's reset has come first, or a copy of this one.
-            Ok(_) | Err(KvError::Conflict(Conflict::Epoch { .. })) => {}
-            Err(error) => return Err(error),
-        }
+        let reset = Reset::new(Instant::now() + self.options.patience.answer_within);
+        let made = self.resetting.clone().oneshot(reset.clone()).await;
+        reset.told(made)?;
         self.places.forget();
         self.remembered.forget();
         // An empty ledger is whole.

@@ -75,9 +75,7 @@ impl Posting {
         try_within: Duration,
     ) -> Self {
         let begun = Some(Begun::Found { epoch });
-        Self(Arc::new(Posted {
-            ..Posted::new(id, transfer, try_within, None, begun)
-        }))
+        Self(Arc::new(Posted::new(id, transfer, try_within, None, begun)))
     }
 }
 

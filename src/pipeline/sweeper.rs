@@ -18,7 +18,7 @@ use super::reader::Reader;
 use super::saga::Saga;
 use super::snapshot::{Open, Snapshot};
 use super::underway::Underway;
-use crate::kv::KvError;
+use crate::kv::{IMPORT_GAP, KvError};
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use crate::telemetry::Chain;
@@ -26,9 +26,8 @@ use crate::telemetry::Chain;
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 64;
 
-/// More resets than come between two looks. The first epoch of a store is the time at which it was made, in
-/// milliseconds, so that of another one, which may hold what was imported, is further away.
-const RESETS_BETWEEN: u64 = 100;
+/// More resets than come between two looks. What was imported, and may sum to anything, is further on.
+const RESETS_BETWEEN: u64 = IMPORT_GAP / 10;
 
 /// Finishes what processes that crashed, or gave up, have left open; and sees to it that nobody works
 /// on a ledger that is not whole.

@@ -39,6 +39,7 @@ pub use backend::{Backend, Snapshot};
 pub use disk::{Disk, FILE_NAME};
 pub use dump::{Dump, DumpError, DumpWriter};
 pub use entry::{Entry, Key, Put, Range, Stamp, Value, Versioned};
+pub(crate) use epoch::IMPORT_GAP;
 pub use error::{Fault, OpenError, WriteError};
 pub use memory::Memory;
 pub use newest::Newest;

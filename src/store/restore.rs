@@ -1,3 +1,4 @@
+use super::epoch;
 use super::state::Changes;
 use super::{Backend, Dump, DumpWriter, Entry, Fault, Range, Snapshot, Stamp};
 
@@ -51,7 +52,7 @@ pub fn restore(backend: &mut impl Backend, dump: Dump) -> Result<Stamp, RestoreF
     }
     let last = last.stamp();
     let stamp = Stamp {
-        epoch: last.epoch.max(dump.stamp.epoch) + 1,
+        epoch: last.epoch.max(dump.stamp.epoch) + epoch::IMPORT_GAP,
         revision: last.revision.max(dump.stamp.revision) + 1,
     };
     let rows = dump.entries.into_iter().map(Entry::into_row).collect();

@@ -11,8 +11,8 @@ use axum::response::IntoResponse;
 use super::Problem;
 use super::site::is_of_another_site;
 
-/// Who may reset. Whatever it says, a reset is a GET (which is owed to old clients), and none that a
-/// browser sends without its user's wish.
+/// Who may reset. Whatever it says, a reset is a GET (which is owed to old clients), and none of which a
+/// browser tells that its user does not wish it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Resets {
     /// Everybody.

@@ -1,6 +1,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::header::{HOST, ORIGIN, REFERER};
 use axum::http::request::Parts;
+use axum::http::uri::Scheme;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
 
 use super::Problem;
@@ -26,15 +27,26 @@ pub(super) fn is_of_another_site(headers: &HeaderMap) -> bool {
 /// Whether a page at the address `page` is of the host that a request is sent to.
 fn is_here(page: &HeaderValue, headers: &HeaderMap) -> bool {
     let page: Option<Uri> = page.to_str().ok().and_then(|page| page.parse().ok());
-    let Some(authority) = page.as_ref().and_then(Uri::authority) else {
+    let Some((scheme, authority)) = page
+        .as_ref()
+        .and_then(|page| Some((page.scheme()?, page.authority()?)))
+    else {
         return false;
+    };
+    // Browsers leave it out, and some proxies write it.
+    let usual_port = if *scheme == Scheme::HTTPS {
+        ":443"
+    } else {
+        ":80"
     };
     let hosts = headers.get_all(HOST).iter();
     hosts
         .chain(headers.get_all(X_FORWARDED_HOST).iter())
         .filter_map(|hosts| hosts.to_str().ok())
         .flat_map(|hosts| hosts.split(','))
-        .any(|host| host.trim().eq_ignore_ascii_case(authority.as_str()))
+        .map(str::trim)
+        .map(|host| host.strip_suffix(usual_port).unwrap_or(host))
+        .any(|host| host.eq_ignore_ascii_case(authority.as_str()))
 }
 
 /// That a request was not sent by another site's page through the browser of somebody who may change what is
@@ -109,6 +121,28 @@ mod tests {
                 &[
                     ("x-forwarded-host", "b.example"),
                     ("origin", "http://c.example"),
+                ],
+                true,
+            ),
+            // Proxies that write the port that browsers leave out.
+            (
+                &[
+                    ("x-forwarded-host", "b.example:80"),
+                    ("origin", "http://b.example"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    ("x-forwarded-host", "b.example:443"),
+                    ("origin", "https://b.example"),
+                ],
+                false,
+            ),
+            (
+                &[
+                    ("x-forwarded-host", "b.example:443"),
+                    ("origin", "http://b.example"),
                 ],
                 true,
             ),

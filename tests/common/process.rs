@@ -42,7 +42,7 @@ impl Process {
         let (sender, lines) = mpsc::channel();
         let log = child.stderr.take().expect("stderr is piped");
         thread::spawn(move || {
-            // To its end, so that the process never waits for somebody to read its log.
+            // As long as somebody may want it, so that the process never waits for somebody to read its log.
             let mut lines = BufReader::new(log).lines().map_while(Result::ok);
             while let Some(line) = lines.next()
                 && sender.send(line).is_ok()

@@ -54,19 +54,25 @@ async fn without_one_the_ledger_is_looked_after() {
     proxy.heal();
     let transfer = client.call(&post("/api/transfer", TRANSFER)).await;
     assert_eq!(transfer.expect("it is answered").status(), 200);
-    sleep(Duration::from_secs(1)).await;
+    // Whoever looks after it has seen that.
+    let looks = proxy.requests("/api/list");
+    while proxy.requests("/api/list") < looks + 3 {
+        sleep(Duration::from_millis(50)).await;
+    }
     // Money from nowhere.
     let put = r#"{"key":"c","value":"7","version":0}"#;
     let put = kvstore.connect().await.call(&post("/api/put", put)).await;
     assert_eq!(put.unwrap().status(), 200);
     let mut tries = 0;
-    while client
-        .call(&post("/api/transfer", TRANSFER))
-        .await
-        .is_ok_and(|answer| answer.status() == 200)
-    {
+    let refusal = loop {
+        let answer = client.call(&post("/api/transfer", TRANSFER)).await;
+        let answer = answer.expect("it is answered");
+        if answer.status() != 200 {
+            break String::from_utf8_lossy(answer.body()).into_owned();
+        }
         tries += 1;
         assert!(tries < 200, "it is never quarantined");
         sleep(Duration::from_millis(50)).await;
-    }
+    };
+    assert!(refusal.contains(r#""outcome":"quarantined""#), "{refusal}");
 }

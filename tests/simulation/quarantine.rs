@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use resilient::detach::Tracker;
 use resilient::testing::network::{Fate, Happening, Network};
-use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
 use splitdim::ledger::{Amount, Transfer};
 use splitdim::pipeline::{Ledger, Options, Status, TransferError};
+use splitdim::store::Memory;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt, service_fn};
@@ -88,6 +89,22 @@ async fn an_imported_ledger_may_sum_to_anything_that_stays() {
     let ledger = tended(&store);
     sleep(Duration::from_secs(5)).await;
     ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_imported_under_a_replica_may_too() {
+    let stores = [7, 7 + 1000].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
+    put(&stores[1], "x", "7").await;
+    let is_imported = Arc::new(AtomicBool::new(false));
+    let present = Arc::clone(&is_imported);
+    let ledger = tended(&KvService::new(service_fn(move |request| {
+        let store = &stores[usize::from(present.load(Ordering::SeqCst))];
+        store.clone().oneshot(request)
+    })));
+    sleep(Duration::from_secs(5)).await;
+    is_imported.store(true, Ordering::SeqCst);
     sleep(Duration::from_secs(5)).await;
     ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
 }
@@ -237,7 +254,6 @@ async fn finishes_what_is_left(delay: Duration, limit: Duration) {
     }
 }
 
-/// A replica on `store` that looks after the ledger.
 #[tokio::test(start_paused = true)]
 async fn a_look_that_comes_late_does_not_lift_it() {
     let (store, is_first) = (own(), Arc::new(AtomicBool::new(true)));
@@ -274,6 +290,7 @@ async fn a_look_that_comes_late_does_not_lift_it() {
     );
 }
 
+/// A replica on `store` that looks after the ledger.
 fn tended(store: &KvService) -> Ledger {
     let ledger = Ledger::saga(store.clone(), Options::default(), Tracker::new());
     let tending = ledger.clone();

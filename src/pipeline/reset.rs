@@ -1,0 +1,108 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use resilient::retry::{Class, Classify, Policy, TokenBucket};
+use tokio::time::Instant;
+use tower::retry::RetryLayer;
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
+
+use super::fuse;
+use super::patience::{Options, chance};
+use super::step::ByCause;
+use crate::kv::{Conflict, Kv, KvError};
+
+/// What makes resets.
+pub(super) type Resetting = BoxCloneSyncService<Reset, (), KvError>;
+
+/// A wish to forget everything. It names the epoch that is to end, so it comes true once, whatever is sent how often:
+/// of a store that tells its epoch it may be tried again, and a copy that comes late, from here or from a proxy,
+/// wipes out nothing that was made since. Clones are the same wish.
+#[derive(Clone, Debug)]
+pub(super) struct Reset {
+    /// No attempt begins later.
+    until: Instant,
+    known: Arc<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Which epoch is to end, once the store has told: `None` where it tells of none.
+    epoch: OnceLock<Option<u64>>,
+    /// Whether the store may have been reset without saying so.
+    is_doubtful: AtomicBool,
+}
+
+/// Makes the resets of a ledger that is run so.
+pub(super) fn resetting(kv: &Kv, options: &Options, budget: &Arc<TokenBucket>) -> Resetting {
+    let (kv, patience) = (kv.clone(), &options.patience);
+    let random = chance(options.seed, "resets");
+    let policy = Policy::with_random(ByCause, patience.errors, patience.conflicts, random);
+    Resetting::new(
+        ServiceBuilder::new()
+            .layer(RetryLayer::new(policy.budget(Arc::clone(budget))))
+            .service(service_fn(move |reset: Reset| {
+                let kv = kv.clone();
+                async move { reset.once(&kv).await }
+            })),
+    )
+}
+
+impl Reset {
+    pub(super) fn new(until: Instant) -> Self {
+        Self {
+            until,
+            known: Arc::default(),
+        }
+    }
+
+    async fn once(&self, kv: &Kv) -> Result<(), KvError> {
+        let epoch = match self.known.epoch.get() {
+            Some(epoch) => *epoch,
+            None => {
+                // Whatever is read tells it.
+                let read = kv.get(fuse::KEY.into()).await;
+                let (_, stamp) = read.map_err(|error| KvError::Unavailable(error.into()))?;
+                *self.known.epoch.get_or_init(|| stamp.map(|it| it.epoch))
+            }
+        };
+        match kv.reset(epoch).await {
+            // Somebody else's has come first, or a copy of this one.
+            Ok(_) | Err(KvError::Conflict(Conflict::Epoch { .. })) => Ok(()),
+            Err(error) => {
+                if !matches!(error, KvError::Unavailable(_) | KvError::Invalid(_)) {
+                    self.known.is_doubtful.store(true, Ordering::SeqCst);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What is to be said of it, where the last attempt came to `made`.
+    pub(super) fn told(&self, made: Result<(), KvError>) -> Result<(), KvError> {
+        let is_doubtful = self.known.is_doubtful.load(Ordering::SeqCst);
+        made.map_err(|error| match is_doubtful {
+            true => KvError::Unknown(error.into()),
+            false => error,
+        })
+    }
+
+    fn is_named(&self) -> bool {
+        self.known.epoch.get().is_some_and(Option::is_some)
+    }
+}
+
+impl Classify<Reset, (), KvError> for ByCause {
+    fn classify(&self, reset: &Reset, result: &Result<(), KvError>) -> Class {
+        match result {
+            Err(KvError::Unavailable(_)) => Class::NotDone,
+            Err(KvError::Unknown(_)) if reset.is_named() => Class::Unknown,
+            Err(KvError::Conflict(_)) if reset.is_named() => Class::Conflict,
+            _ => Class::Done,
+        }
+    }
+
+    fn deadline(&self, reset: &Reset) -> Option<Instant> {
+        Some(reset.until)
+    }
+}
