@@ -11,8 +11,7 @@ use std::env;
 
 use clap::builder::ValueParser;
 use clap::error::ErrorKind;
-use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, Command};
 
 pub use mistakes::Mistakes;
 
@@ -22,15 +21,9 @@ pub const EXIT_USAGE: u8 = 64;
 /// The command line and the environment, as far as clap reads them. Where help was asked for, or a
 /// flag is none of ours, this says so and ends the process.
 fn read<Arguments: clap::Parser>() -> Arguments {
-    let mut command = Arguments::command();
-    let matches = command.try_get_matches_from_mut(env::args_os());
-    let arguments = matches.and_then(|mut matches| {
-        all_heeded(&mut command, &matches)?;
-        Arguments::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
-    });
-    arguments.unwrap_or_else(|other| {
+    Arguments::try_parse().unwrap_or_else(|other| {
         let other = match other.kind() {
-            ErrorKind::InvalidUtf8 => no_text(&mut command).unwrap_or(other),
+            ErrorKind::InvalidUtf8 => no_text(&mut Arguments::command()).unwrap_or(other),
             _ => other,
         };
         // Where nobody reads, there is nobody to tell.
@@ -38,22 +31,6 @@ fn read<Arguments: clap::Parser>() -> Arguments {
         let mistaken = other.use_stderr();
         std::process::exit(if mistaken { EXIT_USAGE.into() } else { 0 })
     })
-}
-
-/// Refuses a flag before a subcommand that does not heed it. What the environment says is for others too.
-fn all_heeded(command: &mut Command, matches: &ArgMatches) -> Result<(), clap::Error> {
-    let Some(subcommand) = matches.subcommand_name() else {
-        return Ok(());
-    };
-    let is_flag = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let unheeded = command
-        .get_arguments()
-        .find(|arg| !arg.is_global_set() && is_flag(arg.get_id().as_str()))
-        .map(|arg| format!("{arg} cannot be used with {subcommand}"));
-    match unheeded {
-        None => Ok(()),
-        Some(mistake) => Err(command.error(ErrorKind::ArgumentConflict, mistake)),
-    }
 }
 
 /// The mistake that a variable is no text, which clap does not name.

@@ -36,7 +36,7 @@ struct Arguments {
         env = "KVSTORE_ADDR",
         global = true,
         value_name = "HOST:PORT",
-        default_value = KVSTORE
+        default_value = "localhost:8081"
     )]
     addr: String,
     /// Where to listen
@@ -143,9 +143,6 @@ const RESET_TOKEN: &str = "SPLITDIM_RESET_TOKEN";
 
 const LOCAL: &str = "local";
 
-/// Where a kvstore is, if nobody says where.
-const KVSTORE: &str = "localhost:8081";
-
 const KVSTORE_MODES: [(&str, Protocol); 3] = [
     ("kvstore", Protocol::Saga),
     ("resilientkvstore", Protocol::Saga),
@@ -228,19 +225,17 @@ impl Settings {
 
     fn new(arguments: Arguments, reset_token: Option<OsString>) -> Result<Self, Mistakes> {
         let mut mistakes = Mistakes::default();
-        let mode = values::or_default(&arguments.mode, LOCAL);
         let in_memory = values::boolean(&arguments.in_memory);
-        let in_memory = in_memory.and_then(|wish| in_memory_in(mode, wish));
+        let in_memory = in_memory.and_then(|wish| in_memory_in(&arguments.mode, wish));
         let in_memory = mistakes.note("--in-memory", in_memory);
-        let mode = match mode {
+        let mode = match &*arguments.mode {
             LOCAL if in_memory == Some(true) => Some(Mode::InMemory),
             LOCAL => Some(Mode::Local {
                 data: arguments.data,
             }),
             other => match KVSTORE_MODES.into_iter().find(|(name, _)| *name == other) {
                 Some((name, protocol)) => {
-                    let address = values::or_default(&arguments.addr, KVSTORE);
-                    let address = mistakes.note("--addr", values::server(address));
+                    let address = mistakes.note("--addr", values::server(&arguments.addr));
                     address.map(|address| Mode::Kvstore {
                         name,
                         address,
@@ -257,7 +252,11 @@ impl Settings {
             },
         };
         let listeners = values::listeners(&mut mistakes, &arguments.listen, arguments.ops_listen);
-        let resets = mistakes.note("--reset", resets(&arguments.reset, reset_token));
+        let resets = match arguments.command {
+            None => mistakes.note("--reset", resets(&arguments.reset, reset_token)),
+            // Beside a server that is told by flags, it has the token and not what that is for.
+            Some(_) => Some(Resets::Off),
+        };
         let log_format = mistakes.note("--log-format", values::log_format(&arguments.log_format));
         let limits = values::limits(
             &mut mistakes,

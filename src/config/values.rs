@@ -23,11 +23,6 @@ pub(super) fn is_set(text: &str) -> bool {
     boolean(text).unwrap_or(true)
 }
 
-/// What a setting is, which counts as not set where it is empty.
-pub(super) fn or_default<'a>(text: &'a str, default: &'a str) -> &'a str {
-    if text.is_empty() { default } else { text }
-}
-
 /// `host:port`, as both binding and connecting take it.
 pub(super) fn address(text: &str) -> Result<String, String> {
     match text.rsplit_once(':') {

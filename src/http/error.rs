@@ -8,19 +8,18 @@ use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 
 use super::body::InvalidTransfer;
-use super::{MAX_BODY, status};
+use super::status;
 use crate::kv::KvError;
 use crate::ledger::{MAX_BALANCE, Unbalanced};
 use crate::pipeline::TransferError;
 use crate::telemetry::Chain;
-use crate::web::Problem;
+use crate::web::{Problem, Unread};
 
 /// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Error {
     Invalid(InvalidTransfer),
-    BodyTooLarge,
-    BodyUnread,
+    Unread(Unread),
     Transfer(TransferError),
     NoSuchTransfer,
     Read(Arc<KvError>),
@@ -32,6 +31,12 @@ pub(super) enum Error {
 impl From<InvalidTransfer> for Error {
     fn from(error: InvalidTransfer) -> Self {
         Self::Invalid(error)
+    }
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        Self::Unread(unread)
     }
 }
 
@@ -63,11 +68,7 @@ fn problem(error: Error) -> Problem {
                 None => problem,
             }
         }
-        Error::BodyTooLarge => Problem::too_large(MAX_BODY),
-        Error::BodyUnread => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "The body could not be read to its end: it was cut off, or its chunks are malformed.",
-        ),
+        Error::Unread(unread) => unread.into(),
         Error::Transfer(error) => transfer(error),
         Error::NoSuchTransfer => Problem::new(
             StatusCode::NOT_FOUND,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::kv::{Conflict, Entry, KvError, wire};
 use crate::telemetry::Chain;
-use crate::web::Problem;
+use crate::web::{Problem, Unread};
 
 /// The most bytes of keys and values that a conflict tells; its client reads longer ones again.
 const MAX_MOVED: usize = 64 * 1024;
@@ -18,8 +18,14 @@ const MAX_MOVED: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) enum Error {
     Invalid(Cow<'static, str>),
-    BodyTooLarge(usize),
+    Unread(Unread),
     Store(KvError),
+}
+
+impl From<Unread> for Error {
+    fn from(unread: Unread) -> Self {
+        Self::Unread(unread)
+    }
 }
 
 impl From<KvError> for Error {
@@ -46,7 +52,7 @@ fn problem(error: Error) -> Problem {
     const CONFLICT: StatusCode = StatusCode::PRECONDITION_REQUIRED;
     match error {
         Error::Invalid(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
-        Error::BodyTooLarge(limit) => Problem::too_large(limit),
+        Error::Unread(unread) => unread.into(),
         Error::Store(KvError::Conflict(Conflict::Version { moved })) => {
             let problem =
                 Problem::new(CONFLICT, "A key has another version by now; read it again.");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Request, Response, StatusCode};
 use axum::response::IntoResponse;
@@ -66,9 +66,9 @@ fn internal_server_error() -> u16 {
 pub(super) async fn set(
     _: OwnSite,
     State(faults): State<HttpFaults>,
-    body: Bytes,
+    body: super::body::Body,
 ) -> Result<StatusCode, Error> {
-    let Object(wish) = json::read::<Object<WireFault>>(&body).map_err(|_| {
+    let Object(wish) = json::read::<Object<WireFault>>(&body.0).map_err(|_| {
         Error::Invalid(
             "A fault must be {\"path\": text, \"failNext\": integer, \"abortPercent\": integer, \"status\": integer, \
              \"delay\": text}, all but path optional."

@@ -343,7 +343,7 @@ impl Ledger {
         self.reader.snapshot().await
     }
 
-    /// Forgets everything, once: see [`Reset`].
+    /// Forgets everything, once: what of it comes late, or twice, wipes out nothing that was made since.
     ///
     /// # Errors
     ///

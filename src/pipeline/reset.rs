@@ -10,7 +10,7 @@ use tower::{ServiceBuilder, service_fn};
 use super::fuse;
 use super::patience::{Options, chance};
 use super::step::ByCause;
-use crate::kv::{Conflict, Kv, KvError};
+use crate::kv::{Conflict, IMPORT_GAP, Kv, KvError};
 
 /// What makes resets.
 pub(super) type Resetting = BoxCloneSyncService<Reset, (), KvError>;
@@ -31,6 +31,14 @@ struct Known {
     epoch: OnceLock<Option<u64>>,
     /// Whether the store may have been reset without saying so.
     is_doubtful: AtomicBool,
+}
+
+/// More resets than come between two looks at a store. What was imported, and may sum to anything, is further on.
+const RESETS_BETWEEN: u64 = IMPORT_GAP / 10;
+
+/// Whether it was by resets that a store came from one epoch to another, and by nothing else: then nobody has anything.
+pub(super) fn is_reset(before: u64, now: u64) -> bool {
+    (1..=RESETS_BETWEEN).contains(&now.saturating_sub(before))
 }
 
 /// Makes the resets of a ledger that is run so.
@@ -66,9 +74,18 @@ impl Reset {
                 *self.known.epoch.get_or_init(|| stamp.map(|it| it.epoch))
             }
         };
+        if Instant::now() > self.until {
+            // Soon its client is told something, and goes on.
+            return Err(KvError::Unavailable("it is too late to reset".into()));
+        }
         match kv.reset(epoch).await {
+            Ok(_) => Ok(()),
             // Somebody else's has come first, or a copy of this one.
-            Ok(_) | Err(KvError::Conflict(Conflict::Epoch { .. })) => Ok(()),
+            Err(KvError::Conflict(Conflict::Epoch { current }))
+                if epoch.is_some_and(|ended| is_reset(ended, current)) =>
+            {
+                Ok(())
+            }
             Err(error) => {
                 if !matches!(error, KvError::Unavailable(_) | KvError::Invalid(_)) {
                     self.known.is_doubtful.store(true, Ordering::SeqCst);
@@ -80,13 +97,17 @@ impl Reset {
 
     /// What is to be said of it, where the last attempt came to `made`.
     pub(super) fn told(&self, made: Result<(), KvError>) -> Result<(), KvError> {
-        let is_doubtful = self.known.is_doubtful.load(Ordering::SeqCst);
-        made.map_err(|error| match is_doubtful {
+        made.map_err(|error| match self.is_doubtful() {
             true => KvError::Unknown(error.into()),
             false => error,
         })
     }
 
+    fn is_doubtful(&self) -> bool {
+        self.known.is_doubtful.load(Ordering::SeqCst)
+    }
+
+    /// Whether the store has told which epoch is to end.
     fn is_named(&self) -> bool {
         self.known.epoch.get().is_some_and(Option::is_some)
     }
@@ -95,9 +116,13 @@ impl Reset {
 impl Classify<Reset, (), KvError> for ByCause {
     fn classify(&self, reset: &Reset, result: &Result<(), KvError>) -> Class {
         match result {
-            Err(KvError::Unavailable(_)) => Class::NotDone,
+            // What the store says for certain when it is asked to reset is said on: it may have tried hard.
+            Err(KvError::Unavailable(_)) if !reset.is_named() || reset.is_doubtful() => {
+                Class::NotDone
+            }
             Err(KvError::Unknown(_)) if reset.is_named() => Class::Unknown,
-            Err(KvError::Conflict(_)) if reset.is_named() => Class::Conflict,
+            // It does not say why.
+            Err(KvError::Conflict(Conflict::Version { .. })) if reset.is_named() => Class::Conflict,
             _ => Class::Done,
         }
     }

@@ -15,19 +15,17 @@ use super::patience::{Chance, Patience, chance};
 use super::places::Places;
 use super::posting::Posting;
 use super::reader::Reader;
+use super::reset::is_reset;
 use super::saga::Saga;
 use super::snapshot::{Open, Snapshot};
 use super::underway::Underway;
-use crate::kv::{IMPORT_GAP, KvError};
+use crate::kv::KvError;
 use crate::ledger::Transfer;
 use crate::metrics::LedgerMetrics;
 use crate::telemetry::Chain;
 
 /// How many transfers are finished at a time.
 const AT_A_TIME: usize = 64;
-
-/// More resets than come between two looks. What was imported, and may sum to anything, is further on.
-const RESETS_BETWEEN: u64 = IMPORT_GAP / 10;
 
 /// Finishes what processes that crashed, or gave up, have left open; and sees to it that nobody works
 /// on a ledger that is not whole.
@@ -270,10 +268,8 @@ impl Watched {
 
     /// Whether resets of the store that was looked at lead to `epoch`, and it is no other one.
     fn was_reset_to(&self, epoch: Option<u64>) -> bool {
-        let (Some(before), Some(now)) = (self.epoch, epoch) else {
-            return false;
-        };
-        (1..=RESETS_BETWEEN).contains(&now.saturating_sub(before))
+        let epochs = self.epoch.zip(epoch);
+        epochs.is_some_and(|(before, now)| is_reset(before, now))
     }
 
     /// For how long the oldest of the open transfers was seen.

@@ -1,5 +1,6 @@
 //! What stands around every HTTP service of this program, whatever its routes.
 
+mod body;
 mod health;
 mod measured;
 mod object;
@@ -20,6 +21,7 @@ use axum::http::{Request, Response};
 use tower::{Layer, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use body::{Unread, read};
 pub use health::Readiness;
 pub use object::Object;
 pub use problem::Problem;

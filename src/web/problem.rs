@@ -46,15 +46,6 @@ impl Problem {
         self.more.insert(member.to_owned(), value.into());
         self
     }
-
-    /// The answer to a body of more than `limit` bytes.
-    #[must_use]
-    pub fn too_large(limit: usize) -> Self {
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The body must have at most {limit} bytes."),
-        )
-    }
 }
 
 impl IntoResponse for Problem {

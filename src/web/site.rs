@@ -39,14 +39,13 @@ fn is_here(page: &HeaderValue, headers: &HeaderMap) -> bool {
     } else {
         ":80"
     };
+    let plain = |host| str::strip_suffix(host, usual_port).unwrap_or(host);
     let hosts = headers.get_all(HOST).iter();
     hosts
         .chain(headers.get_all(X_FORWARDED_HOST).iter())
         .filter_map(|hosts| hosts.to_str().ok())
         .flat_map(|hosts| hosts.split(','))
-        .map(str::trim)
-        .map(|host| host.strip_suffix(usual_port).unwrap_or(host))
-        .any(|host| host.eq_ignore_ascii_case(authority.as_str()))
+        .any(|host| plain(host.trim()).eq_ignore_ascii_case(plain(authority.as_str())))
 }
 
 /// That a request was not sent by another site's page through the browser of somebody who may change what is

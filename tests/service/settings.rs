@@ -69,18 +69,9 @@ async fn a_flag_wins_over_the_environment_and_that_over_the_default() {
 #[tokio::test]
 async fn what_is_set_but_empty_is_not_set() {
     let arguments = ["--listen", "127.0.0.1:0", "--in-memory"];
-    let empty = [
-        ("KVSTORE_MODE", ""),
-        ("KVSTORE_ADDR", ""),
-        ("SPLITDIM_OPS_LISTEN", ""),
-        ("SPLITDIM_RESET_TOKEN", ""),
-    ];
+    let empty = [("SPLITDIM_OPS_LISTEN", ""), ("SPLITDIM_RESET_TOKEN", "")];
     let mut process = Process::start(PROGRAM, &arguments, &empty);
     process.wait_for("memory only");
-
-    let environment = [("KVSTORE_MODE", "resilientkvstore"), ("KVSTORE_ADDR", "")];
-    let mut process = Process::start(PROGRAM, &arguments[..2], &environment);
-    process.wait_for("kvstore at localhost:8081");
 }
 
 #[tokio::test]
@@ -176,35 +167,6 @@ async fn nobody_listens_on_port_0() {
     assert!(log.contains("--addr: \"foo:0\" has port 0"), "{log}");
 }
 
-#[tokio::test]
-async fn a_flag_that_a_repair_does_not_heed_is_refused() {
-    let flags = ["--listen=127.0.0.1:0", "--in-memory", "--retries=3"];
-    for flag in flags {
-        let data = tempfile::tempdir().unwrap();
-        let data = data.path().to_str().unwrap();
-        let mut process = Process::start(PROGRAM, &["--data", data, flag, "repair"], &[]);
-        let status = process.ended().await;
-        let log = process.log();
-        assert_eq!(status.code(), Some(64), "{log}");
-        let name = flag.split('=').next().unwrap();
-        assert!(log.contains(name) && log.contains("repair"), "{log}");
-    }
-    // Those it heeds may come before it, and what the environment of a server says is of no matter.
-    let data = tempfile::tempdir().unwrap();
-    let data = data.path().to_str().unwrap();
-    let environment = [("SPLITDIM_LISTEN", "127.0.0.1:0")];
-    let arguments = [
-        "--mode=local",
-        "--data",
-        data,
-        "--log-format=json",
-        "repair",
-    ];
-    let mut process = Process::start(PROGRAM, &arguments, &environment);
-    assert_eq!(process.ended().await.code(), Some(1));
-    assert!(process.log().contains("no ledger in"), "{}", process.log());
-}
-
 #[test]
 fn a_variable_that_is_no_text_is_named() {
     for program in [PROGRAM, env!("CARGO_BIN_EXE_kvstore")] {
@@ -226,6 +188,17 @@ fn a_variable_that_is_no_text_is_named() {
         assert!(said.contains(&variable), "{said}");
         assert!(!said.contains("_DATA"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_repair_does_not_mind_who_may_reset() {
+    // As in the pod of a server whose flags say that a token may.
+    let data = tempfile::tempdir().unwrap();
+    let arguments = ["--data", data.path().to_str().unwrap(), "repair"];
+    let environment = [("SPLITDIM_RESET_TOKEN", "secret")];
+    let mut process = Process::start(PROGRAM, &arguments, &environment);
+    assert_eq!(process.ended().await.code(), Some(1));
+    assert!(process.log().contains("no ledger in"), "{}", process.log());
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! reset in the middle, and when it holds what it should not.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use resilient::detach::Tracker;
@@ -15,9 +15,10 @@ use super::ledgers::{around, own, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
-use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put};
+use splitdim::kv::{Kv, KvError, KvRequest, KvService, Put, spawn_embedded};
 use splitdim::ledger::MAX_BALANCE;
 use splitdim::pipeline::{Ledger, Options, Status, TransferError};
+use splitdim::store::Memory;
 
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_was_given_up_never_happens_later() {
@@ -213,6 +214,33 @@ async fn what_meets_a_reset_with_its_first_write_is_made_after_it() {
         assert_eq!(ledger.status(id).await.unwrap(), Some(Status::Done));
         let expected = [("a", 5), ("b", -5)].map(|(person, balance)| (person.to_owned(), balance));
         assert_eq!(balances(&ledger).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_that_was_lost_is_not_taken_for_made_where_the_store_has_become_another_one() {
+    let stores = [7, 7 + 1000, 3].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
+    for (other, is_known) in [(0, true), (1, false), (2, false)] {
+        let (stores, is_first) = (stores.clone(), Arc::new(AtomicBool::new(true)));
+        let present = Arc::new(AtomicUsize::new(0));
+        let ledger = ledger(KvService::new(service_fn(move |request| {
+            let (stores, is_first) = (stores.clone(), Arc::clone(&is_first));
+            let present = Arc::clone(&present);
+            async move {
+                let is_reset = matches!(request, KvRequest::Reset { .. });
+                if is_reset && is_first.swap(false, Ordering::SeqCst) {
+                    present.store(other, Ordering::SeqCst);
+                    return Err(KvError::Unknown("lost".into()));
+                }
+                let store = &stores[present.load(Ordering::SeqCst)];
+                store.clone().oneshot(request).await
+            }
+        })));
+        let reset = ledger.reset().await;
+        assert_eq!(reset.is_ok(), is_known, "{other}: {reset:?}");
+        if !is_known {
+            assert!(matches!(reset, Err(KvError::Unknown(_))), "{reset:?}");
+        }
     }
 }
 
