@@ -67,15 +67,12 @@ fn where_nothing_fails_it_is_known_what_became_of_each_transfer() {
 }
 
 fn exact_on_every_schedule(kinds: [Kind; 3], store: fn() -> KvService) {
-    let has_epochs = !std::ptr::fn_addr_eq(store, plain_store as fn() -> KvService);
+    let is = |other: fn() -> KvService| std::ptr::fn_addr_eq(store, other);
+    let has_epochs = !is(plain_store);
     let (mut made, mut refused, mut unknown) = (0, 0, 0);
-    // The original store is that of few.
-    let seeds = if has_epochs {
-        seeds(SEEDS)
-    } else {
-        seeds(SEEDS / 4)
-    };
-    for seed in seeds {
+    // Other stores than ours are those of few.
+    let usual = if is(own_store) { SEEDS } else { SEEDS / 4 };
+    for seed in seeds(usual) {
         let setup = Setup {
             kinds,
             rules: Rules::default(),
