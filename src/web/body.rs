@@ -87,17 +87,13 @@ impl Parts {
     }
 
     fn push(&mut self, part: &Bytes) {
-        if part.len() < LARGE && self.small.len() < LARGE {
-            self.small.extend_from_slice(part);
-            return;
-        }
-        if !self.small.is_empty() {
+        let is_large = part.len() >= LARGE;
+        if (is_large && !self.small.is_empty()) || self.small.len() >= LARGE {
             self.large.push(mem::take(&mut self.small).into());
         }
-        if part.len() < LARGE {
-            self.small.extend_from_slice(part);
-        } else {
-            self.large.push(part.clone());
+        match is_large {
+            true => self.large.push(part.clone()),
+            false => self.small.extend_from_slice(part),
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
-use super::ledgers::{balances, own, transfer};
+use super::ledgers::{balances, one_of, own, reset, saga, transactional, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
@@ -368,16 +368,12 @@ async fn what_is_remembered_from_before_a_reset_keeps_no_named_transfer_out() {
 #[tokio::test(start_paused = true)]
 async fn nor_does_what_is_remembered_of_a_store_that_was_emptied_where_the_time_is_earlier() {
     for way in [saga, transactional] {
+        let present = Arc::<AtomicUsize>::default();
         let stores = [7, 3].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
-        let is_other = Arc::new(AtomicBool::new(false));
-        let present = Arc::clone(&is_other);
-        let ledger = way(KvService::new(service_fn(move |request| {
-            let store = &stores[usize::from(present.load(Ordering::SeqCst))];
-            store.clone().oneshot(request)
-        })));
+        let ledger = way(one_of(stores, &present));
         let first = ledger.transfer(Uuid::now_v7(), transfer("a", "b", 5));
         first.await.unwrap();
-        is_other.store(true, Ordering::SeqCst);
+        present.store(1, Ordering::SeqCst);
         once(&ledger, "k", 5).await.unwrap();
         assert_eq!(balances(&ledger).await, [5, -5]);
     }
@@ -472,14 +468,6 @@ async fn of_a_claim_without_a_trace_it_is_not_known_what_becomes() {
     once(&ledger, "another", 5).await.unwrap();
 }
 
-async fn reset(store: &KvService) {
-    store
-        .clone()
-        .oneshot(KvRequest::Reset { epoch: None })
-        .await
-        .unwrap();
-}
-
 fn is_claim(request: &KvRequest) -> bool {
     matches!(request, KvRequest::Put { put, .. } if put.key.starts_with("!k/"))
 }
@@ -506,14 +494,6 @@ async fn once(ledger: &Ledger, name: &str, amount: i64) -> Result<Uuid, Transfer
     let key = ClientKey::new(name).unwrap();
     let transfer = transfer("a", "b", amount);
     ledger.transfer_once(key, Uuid::now_v7(), transfer).await
-}
-
-fn transactional(store: KvService) -> Ledger {
-    Ledger::transactional(store, Options::default(), Tracker::new())
-}
-
-fn saga(store: KvService) -> Ledger {
-    Ledger::saga(store, Options::default(), Tracker::new())
 }
 
 /// `store` behind a network that does to each request what `fate` says.

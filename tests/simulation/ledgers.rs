@@ -1,12 +1,15 @@
 //! What directed schedules are made of.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use resilient::detach::Tracker;
 use splitdim::kv::{KvError, KvRequest, KvResponse, KvService, spawn_embedded};
 use splitdim::ledger::{Amount, Name, Transfer};
-use splitdim::pipeline::Ledger;
+use splitdim::pipeline::{Ledger, Options};
 use splitdim::store::Memory;
-use tower::service_fn;
+use tower::{ServiceExt, service_fn};
 
 /// A store of our own, with nothing in it.
 pub(crate) fn own() -> KvService {
@@ -20,6 +23,33 @@ where
     R: Future<Output = Result<KvResponse, KvError>> + Send + 'static,
 {
     KvService::new(service_fn(move |request| act(request, store.clone())))
+}
+
+/// That of `stores` whose number is in `present`.
+pub(crate) fn one_of<const N: usize>(
+    stores: [KvService; N],
+    present: &Arc<AtomicUsize>,
+) -> KvService {
+    let present = Arc::clone(present);
+    KvService::new(service_fn(move |request| {
+        stores[present.load(Ordering::SeqCst)]
+            .clone()
+            .oneshot(request)
+    }))
+}
+
+/// Resets `store`, whatever its epoch is.
+pub(crate) async fn reset(store: &KvService) {
+    let reset = KvRequest::Reset { epoch: None };
+    store.clone().oneshot(reset).await.unwrap();
+}
+
+pub(crate) fn saga(store: KvService) -> Ledger {
+    Ledger::saga(store, Options::default(), Tracker::new())
+}
+
+pub(crate) fn transactional(store: KvService) -> Ledger {
+    Ledger::transactional(store, Options::default(), Tracker::new())
 }
 
 pub(crate) fn transfer(sender: &str, receiver: &str, amount: i64) -> Transfer {

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
-use super::ledgers::{around, own, transfer};
+use super::ledgers::{around, one_of, own, reset, saga, transactional, transfer};
 use super::plain_store::plain_store;
 use super::replica::lost;
 
@@ -30,7 +30,7 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
         }
         _ => (Fate::Fine, Duration::ZERO),
     });
-    let answer = ledger(network)
+    let answer = transactional(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await;
     assert!(
@@ -39,7 +39,7 @@ async fn a_transfer_that_was_given_up_never_happens_later() {
     );
 
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(balances(&ledger(store)).await, []);
+    assert_eq!(balances(&transactional(store)).await, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -49,7 +49,7 @@ async fn what_nobody_can_know_is_answered_unknown() {
         KvRequest::Get { .. } => (Fate::Fine, Duration::ZERO),
         _ => (Fate::Lost, Duration::ZERO),
     });
-    let answer = ledger(network)
+    let answer = transactional(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await;
     assert!(
@@ -63,7 +63,7 @@ async fn a_store_that_is_away_is_answered_in_time_and_for_certain() {
     let store = own();
     let network = faulty(store, |_| (Fate::Refused, Duration::ZERO));
     let begun = tokio::time::Instant::now();
-    let answer = ledger(network)
+    let answer = transactional(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await;
     assert!(
@@ -116,7 +116,7 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
 
     sleep(Duration::from_secs(60)).await;
     assert_eq!(
-        balances(&ledger(store)).await,
+        balances(&transactional(store)).await,
         [("a".into(), 5), ("b".into(), -5)]
     );
 }
@@ -125,7 +125,7 @@ async fn a_store_that_hangs_is_answered_in_time_and_its_work_goes_on() {
 async fn what_was_not_sent_in_time_is_never_sent() {
     let store = own();
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_secs(3)));
-    let answer = ledger(network)
+    let answer = transactional(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await;
     assert!(
@@ -134,7 +134,7 @@ async fn what_was_not_sent_in_time_is_never_sent() {
     );
 
     sleep(Duration::from_secs(60)).await;
-    assert_eq!(balances(&ledger(store)).await, []);
+    assert_eq!(balances(&transactional(store)).await, []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,17 +155,14 @@ async fn what_may_have_been_made_before_a_reset_is_unknown() {
                         return answer;
                     }
                     answer.unwrap();
-                    store
-                        .oneshot(KvRequest::Reset { epoch: None })
-                        .await
-                        .unwrap();
+                    reset(&store).await;
                 }
                 Err(KvError::Unknown("lost".into()))
             }
         });
         let ledger = match is_saga {
             true => saga(network),
-            false => ledger(network),
+            false => transactional(network),
         };
         is_unknown_for_ever(&ledger).await;
     }
@@ -181,10 +178,7 @@ async fn what_was_half_made_before_a_reset_is_unknown() {
             let is_credit = is_write(&request) && is_first.swap(false, Ordering::Relaxed);
             let answer = store.clone().oneshot(request).await;
             if is_credit {
-                store
-                    .oneshot(KvRequest::Reset { epoch: None })
-                    .await
-                    .unwrap();
+                reset(&store).await;
             }
             answer
         }
@@ -194,17 +188,13 @@ async fn what_was_half_made_before_a_reset_is_unknown() {
 
 #[tokio::test(start_paused = true)]
 async fn what_meets_a_reset_with_its_first_write_is_made_after_it() {
-    for way in [ledger, saga] {
+    for way in [transactional, saga] {
         let is_first = Arc::new(AtomicBool::new(true));
         let resetting = around(own(), move |request, store| {
             let is_first = Arc::clone(&is_first);
             async move {
                 if is_write(&request) && is_first.swap(false, Ordering::Relaxed) {
-                    store
-                        .clone()
-                        .oneshot(KvRequest::Reset { epoch: None })
-                        .await
-                        .unwrap();
+                    reset(&store).await;
                 }
                 store.oneshot(request).await
             }
@@ -221,25 +211,26 @@ async fn what_meets_a_reset_with_its_first_write_is_made_after_it() {
 async fn a_reset_that_was_lost_is_not_taken_for_made_where_the_store_has_become_another_one() {
     let stores = [7, 7 + 1000, 3].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
     for (other, is_known) in [(0, true), (1, false), (2, false)] {
-        let (stores, is_first) = (stores.clone(), Arc::new(AtomicBool::new(true)));
-        let present = Arc::new(AtomicUsize::new(0));
-        let ledger = ledger(KvService::new(service_fn(move |request| {
-            let (stores, is_first) = (stores.clone(), Arc::clone(&is_first));
-            let present = Arc::clone(&present);
-            async move {
-                let is_reset = matches!(request, KvRequest::Reset { .. });
-                if is_reset && is_first.swap(false, Ordering::SeqCst) {
-                    present.store(other, Ordering::SeqCst);
-                    return Err(KvError::Unknown("lost".into()));
-                }
-                let store = &stores[present.load(Ordering::SeqCst)];
-                store.clone().oneshot(request).await
+        let present = Arc::<AtomicUsize>::default();
+        let (switching, is_first) = (Arc::clone(&present), Arc::new(AtomicBool::new(true)));
+        let losing = around(one_of(stores.clone(), &present), move |request, store| {
+            let is_reset = matches!(request, KvRequest::Reset { .. });
+            let is_lost = is_reset && is_first.swap(false, Ordering::SeqCst);
+            if is_lost {
+                switching.store(other, Ordering::SeqCst);
             }
-        })));
-        let reset = ledger.reset().await;
-        assert_eq!(reset.is_ok(), is_known, "{other}: {reset:?}");
+            async move {
+                match is_lost {
+                    true => Err(KvError::Unknown("lost".into())),
+                    false => store.oneshot(request).await,
+                }
+            }
+        });
+        let ledger = transactional(losing);
+        let answer = ledger.reset().await;
+        assert_eq!(answer.is_ok(), is_known, "{other}: {answer:?}");
         if !is_known {
-            assert!(matches!(reset, Err(KvError::Unknown(_))), "{reset:?}");
+            assert!(matches!(answer, Err(KvError::Unknown(_))), "{answer:?}");
         }
     }
 }
@@ -312,11 +303,7 @@ async fn what_comes_to_stand_behind_a_slow_reset_is_not_made_for_certain() {
                 && !was_reset.swap(true, Ordering::SeqCst);
             async move {
                 if is_first {
-                    store
-                        .ready()
-                        .await?
-                        .call(KvRequest::Reset { epoch: None })
-                        .await?;
+                    reset(&store).await;
                     sleep(Duration::from_millis(3_200)).await;
                 }
                 store.ready().await?.call(request).await
@@ -358,11 +345,11 @@ async fn nothing_is_remembered_of_a_store_that_does_not_tell_of_resets() {
 async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
     let store = own();
     let network = faulty(store.clone(), |_| (Fate::Fine, Duration::from_millis(2500)));
-    let slow = ledger(network);
+    let slow = transactional(network);
     let mut polls = Vec::new();
     for poll in 0..200 {
         // Each changes something, so that there is something to list.
-        let (slow, writer) = (slow.clone(), ledger(store.clone()));
+        let (slow, writer) = (slow.clone(), transactional(store.clone()));
         polls.push(tokio::spawn(async move {
             sleep(Duration::from_millis(100) * poll).await;
             writer
@@ -384,7 +371,7 @@ async fn slow_lists_are_finished_though_those_who_asked_have_gone() {
 #[tokio::test(start_paused = true)]
 async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
     let store = own();
-    ledger(store.clone())
+    transactional(store.clone())
         .transfer(Uuid::now_v7(), transfer("a", "b", 7))
         .await
         .unwrap();
@@ -393,25 +380,21 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
     let met = Arc::new(AtomicBool::new(false));
     let network = KvService::new(tower::service_fn(move |request: KvRequest| {
         let write = matches!(request, KvRequest::Transaction { .. });
-        let reset = write && !met.swap(true, Ordering::Relaxed);
+        let is_reset = write && !met.swap(true, Ordering::Relaxed);
         let mut store = resetting.clone();
         async move {
-            if reset {
-                store
-                    .ready()
-                    .await?
-                    .call(KvRequest::Reset { epoch: None })
-                    .await?;
+            if is_reset {
+                reset(&store).await;
             }
             store.ready().await?.call(request).await
         }
     }));
-    ledger(network)
+    transactional(network)
         .transfer(Uuid::now_v7(), transfer("a", "b", 5))
         .await
         .unwrap();
     assert_eq!(
-        balances(&ledger(store)).await,
+        balances(&transactional(store)).await,
         [("a".into(), 5), ("b".into(), -5)]
     );
 }
@@ -419,7 +402,7 @@ async fn a_transfer_that_meets_a_reset_is_wholly_after_it() {
 #[tokio::test]
 async fn a_balance_stays_within_what_is_counted() {
     let store = own();
-    let ledger = ledger(store);
+    let ledger = transactional(store);
     ledger
         .transfer(Uuid::now_v7(), transfer("a", "b", MAX_BALANCE))
         .await
@@ -445,7 +428,7 @@ async fn what_is_no_balance_is_never_overwritten() {
     let kv = Kv::new(store.clone());
     let foreign = Put::new("a", "seven", 0);
     kv.put(foreign, None).await.unwrap();
-    let ledger = ledger(store);
+    let ledger = transactional(store);
     for (sender, receiver) in [("a", "b"), ("b", "a")] {
         let answer = ledger
             .transfer(Uuid::now_v7(), transfer(sender, receiver, 1))
@@ -474,14 +457,6 @@ fn faulty(
     };
     let refused = |_: &KvRequest| KvError::Unavailable("refused".into());
     KvService::new(Network::new(store, script, refused, lost))
-}
-
-fn ledger(store: KvService) -> Ledger {
-    Ledger::transactional(store, Options::default(), Tracker::new())
-}
-
-fn saga(store: KvService) -> Ledger {
-    Ledger::saga(store, Options::default(), Tracker::new())
 }
 
 async fn balances(ledger: &Ledger) -> Vec<(String, i64)> {

@@ -1,6 +1,6 @@
 //! A ledger that is suspect: nobody transfers until it is proven whole.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt, service_fn};
 use uuid::Uuid;
 
-use super::ledgers::{self, own};
+use super::ledgers::{self, around, one_of, own, saga};
 use super::replica::lost;
 use super::schedule::name;
 use super::verdict::at_rest;
@@ -97,14 +97,10 @@ async fn an_imported_ledger_may_sum_to_anything_that_stays() {
 async fn one_that_is_imported_under_a_replica_may_too() {
     let stores = [7, 7 + 1000].map(|epoch| spawn_embedded(Memory::beginning_at(epoch)).0);
     put(&stores[1], "x", "7").await;
-    let is_imported = Arc::new(AtomicBool::new(false));
-    let present = Arc::clone(&is_imported);
-    let ledger = tended(&KvService::new(service_fn(move |request| {
-        let store = &stores[usize::from(present.load(Ordering::SeqCst))];
-        store.clone().oneshot(request)
-    })));
+    let present = Arc::<AtomicUsize>::default();
+    let ledger = tended(&one_of(stores, &present));
     sleep(Duration::from_secs(5)).await;
-    is_imported.store(true, Ordering::SeqCst);
+    present.store(1, Ordering::SeqCst);
     sleep(Duration::from_secs(5)).await;
     ledger.transfer(Uuid::now_v7(), transfer()).await.unwrap();
 }
@@ -258,22 +254,18 @@ async fn finishes_what_is_left(delay: Duration, limit: Duration) {
 async fn a_look_that_comes_late_does_not_lift_it() {
     let (store, is_first) = (own(), Arc::new(AtomicBool::new(true)));
     // The answer to the first look is on its way for long.
-    let slow = KvService::new(service_fn({
-        let store = store.clone();
-        move |request: KvRequest| {
-            let is_late =
-                matches!(request, KvRequest::Get { .. }) && is_first.swap(false, Ordering::SeqCst);
-            let store = store.clone();
-            async move {
-                let answer = store.oneshot(request).await;
-                if is_late {
-                    sleep(Duration::from_secs(1)).await;
-                }
-                answer
+    let slow = around(store.clone(), move |request, store| {
+        let is_late =
+            matches!(request, KvRequest::Get { .. }) && is_first.swap(false, Ordering::SeqCst);
+        async move {
+            let answer = store.oneshot(request).await;
+            if is_late {
+                sleep(Duration::from_secs(1)).await;
             }
+            answer
         }
-    }));
-    let ledger = Ledger::saga(slow, Options::default(), Tracker::new());
+    });
+    let ledger = saga(slow);
     let early = tokio::spawn({
         let ledger = ledger.clone();
         async move { ledger.follow_quarantine().await }
